@@ -1,0 +1,167 @@
+"""Heads: the one place that knows the rules of header fields.
+
+A head is the block of header lines, each ended by CRLF, without the request or status line and without the
+blank line that ends it. The dispatcher forwards the head of a request as it came, after llhttp has checked
+its syntax; :func:`read_request_head` decodes it in the worker and drops there what an application must not
+see. The other way, :func:`write_head` refuses what would split a response, and :func:`read_response_head`
+checks it again in the dispatcher, which does not trust its workers' libraries.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from protocol.errors import HeaderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Fields that speak of one connection and are not forwarded (RFC 9110 §7.6.1)."""
+
+PROTECTED: Final = frozenset(
+    {
+        "authorization",
+        "content-length",
+        "content-type",
+        "cookie",
+        "forwarded",
+        "host",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+    }
+)
+"""Fields that a client's ``Connection`` cannot name away (CVE-2022-31813): applications decide by them."""
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A field name: RFC 9110 §5.6.2, token."""
+
+_UNSAFE_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
+"""What a field value must not have: controls other than tab (RFC 9110 §5.5), or a character beyond one byte."""
+
+_MEMO_LINE: Final = 256
+"""Longest header line in bytes that is remembered. The lines of browsers repeat from request to request;
+remembering them makes reading a browser's 15 headers three times as fast. What is longer is mostly cookies,
+which differ from client to client."""
+
+_MEMO_HEAD: Final = 1024
+"""Longest head of a response that is remembered: the heads of an application's pages repeat."""
+
+
+def read_request_head(head: bytes) -> list[tuple[str, str]]:
+    """Return the fields of a request: names in lower case, values as Latin-1 text.
+
+    Left out are hop-by-hop fields and those that ``Connection`` names, ``Proxy`` (CVE-2016-5385), and names
+    with an underscore, which CGI's names cannot tell from a hyphen.
+    """
+    fields = []
+    named_away: tuple[str, ...] = ()
+    for line in head.split(b"\r\n"):
+        field = _remembered_line(line) if len(line) <= _MEMO_LINE else _read_line(line)
+        if field is None:
+            continue
+        if field[0] == "connection":
+            named_away += tuple(option.strip().lower() for option in field[1].split(","))
+        else:
+            fields.append(field)
+    dropped = set(named_away) - PROTECTED - {"close", "keep-alive", ""} if named_away else None
+    return [field for field in fields if field[0] not in dropped] if dropped else fields
+
+
+def _read_line(line: bytes) -> tuple[str, str] | None:
+    name, _, value = line.decode("latin-1").partition(":")
+    name = name.lower()
+    if not name or "_" in name or name == "proxy" or (name in HOP_BY_HOP and name != "connection"):
+        return None
+    return name, value.strip(" \t")
+
+
+_remembered_line: Final = lru_cache(maxsize=4096)(_read_line)
+
+
+def write_head(fields: Iterable[tuple[str, str]]) -> bytes:
+    """Return the head that has these fields.
+
+    Raises:
+        HeaderError: a name is not a token, or a value has control characters or cannot be sent as Latin-1.
+    """
+    lines = []
+    for name, value in fields:
+        if not _TOKEN.fullmatch(name):
+            raise HeaderError(f"{name!r:.100} is not a header name")
+        if _UNSAFE_VALUE.search(value):
+            raise HeaderError(f"the value of {name} has characters that a header cannot carry: {value!r:.100}")
+        lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode("latin-1")
+
+
+class ResponseHead(NamedTuple):
+    """What the dispatcher must know of a worker's head.
+
+    Attributes:
+        block: the fields to send on, as bytes; without those that the dispatcher itself decides.
+        length: the value of Content-Length in bytes, or None.
+        has_date: whether the worker sent a Date.
+        unbuffered: whether the worker asked that its body goes out piece by piece (X-Accel-Buffering: no).
+    """
+
+    block: bytes
+    length: int | None
+    has_date: bool
+    unbuffered: bool
+
+
+_RESPONSE_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)\r\n")
+_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
+_DROPPED: Final = frozenset(name.encode() for name in HOP_BY_HOP) | {b"x-accel-buffering", b"content-length"}
+
+
+def _read_response_head(head: bytes) -> ResponseHead:
+    length: int | None = None
+    has_date = unbuffered = False
+    lines = []
+    offset = 0
+    while offset < len(head):
+        match = _RESPONSE_LINE.match(head, offset)
+        if match is None:
+            raise HeaderError(f"a worker's head is malformed: {head[offset : offset + 100]!r}")
+        offset = match.end()
+        name, value = match[1].lower(), match[2].strip(b" \t")
+        if name not in _DROPPED:
+            has_date = has_date or name == b"date"
+            lines.append(match[0])
+        elif name == b"content-length":
+            if not _DIGITS.fullmatch(value) or length not in {None, int(value)}:
+                raise HeaderError(f"a worker's Content-Length cannot be used: {value[:100]!r}")
+            length = int(value)
+        elif name == b"x-accel-buffering":
+            unbuffered = value.lower() == b"no"
+    return ResponseHead(b"".join(lines), length, has_date, unbuffered)
+
+
+_remembered_head: Final = lru_cache(maxsize=1024)(_read_response_head)
+
+
+def read_response_head(head: bytes) -> ResponseHead:
+    """Check a worker's head and take from it what the dispatcher decides by.
+
+    Raises:
+        HeaderError: the head is malformed, or its Content-Length is.
+    """
+    return _remembered_head(head) if len(head) <= _MEMO_HEAD else _read_response_head(head)

@@ -1,0 +1,30 @@
+"""Paths of applications: who serves a path, and what is left of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def prefixes(path: str) -> Iterator[str]:
+    """Yield the paths that an application may be registered for to serve ``path``, longest first.
+
+    >>> list(prefixes("/shop/cart/"))
+    ['/shop/cart', '/shop', '/']
+    """
+    path = path.rstrip("/")
+    while path:
+        yield path
+        path = path[: path.rindex("/")]
+    yield "/"
+
+
+def split_path(path: str, prefix: str) -> tuple[str, str]:
+    """Return ``path`` as the part that ``prefix`` covers and the rest, as CGI's SCRIPT_NAME and PATH_INFO.
+
+    >>> split_path("/shop/cart", "/shop"), split_path("/cart", "/"), split_path("/shop", "/shop")
+    (('/shop', '/cart'), ('', '/cart'), ('/shop', ''))
+    """
+    return ("", path) if prefix == "/" else (path[: len(prefix)], path[len(prefix) :])
