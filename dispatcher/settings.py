@@ -1,0 +1,112 @@
+"""The settings of a dispatcher: ``[dispatcher]``, ``[limits]`` and ``[applications.NAME]``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003 - read at run time, to convert flags and keys
+from typing import Literal
+
+from protocol.addresses import Address
+from protocol.settings import Duration, Size, setting
+
+AccessLogFormat = Literal["common", "combined", "json", "off"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client, one request or one application may use."""
+
+    target: Size = setting("Longest request target; a longer one is answered 414.", default=Size(8 * 1024))
+    head: Size = setting(
+        "Longest request line and header block together; a longer one is answered 431.",
+        default=Size(32 * 1024),
+    )
+    headers: int = setting("Most header lines in a request; more are answered 431.", default=100)
+    body: Size = setting("Longest request body; a longer one is answered 413.", default=Size(1024**3))
+    body_memory: Size = setting(
+        "Part of a body, in either direction, that is kept in memory; what is over it goes to a temporary file.",
+        default=Size(256 * 1024),
+    )
+    head_timeout: Duration = setting(
+        "Time for a request's head to arrive once it has begun; a slower one is answered 408.",
+        default=Duration(10),
+    )
+    body_timeout: Duration = setting(
+        "Longest pause between two pieces of a request's body; a longer one is answered 408.",
+        default=Duration(30),
+    )
+    idle_timeout: Duration = setting(
+        "Time after which a connection that sends no further request is closed.", default=Duration(75)
+    )
+    send_timeout: Duration = setting(
+        "Longest time for which a client may take no byte of its response before it is cut off.",
+        default=Duration(60),
+    )
+    connections: int = setting(
+        "Most client connections at once; 0 stands for what the limit on open files allows.", default=0
+    )
+    connections_per_address: int = setting(
+        "Most connections at once from one client address; 0 for no such bound.", default=0
+    )
+    queue: int = setting(
+        "Most requests that wait for one application; one more is answered 503 at once.", default=10_000
+    )
+    wait_timeout: Duration = setting(
+        "Longest time for which a request waits for a worker before it is answered 503.", default=Duration(30)
+    )
+    request_timeout: Duration = setting(
+        "Longest time for which a worker may be silent about a request before it is cut off and the client is answered 504.",
+        default=Duration(60),
+    )
+    drain_timeout: Duration = setting(
+        "Longest time that a dispatcher which was told to stop gives to what it has accepted.",
+        default=Duration(30),
+    )
+    heartbeat: Duration = setting(
+        "Time between two pings on an idle link; after three without an answer the link is lost.",
+        default=Duration(10),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationSettings:
+    """What is known of an application before its first worker comes, and where it departs from the limits."""
+
+    path: tuple[str, ...] = setting("The paths that it serves; its name with a / in front if none is given.", default=())
+    host: str = setting("The virtual host that it is limited to; empty for all.", default="")
+    queue: int | None = setting("Most requests that wait for it.", default=None)
+    wait_timeout: Duration | None = setting("Longest time for which one of its requests waits.", default=None)
+    request_timeout: Duration | None = setting("Longest time for which one of its workers may be silent.", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatcherSettings:
+    """Where a dispatcher listens and what it writes."""
+
+    http: Address = setting(
+        "Where browsers connect.", default=Address("tcp", "127.0.0.1", 8080), flag="--http"
+    )
+    link: tuple[Address, ...] = setting(
+        "Where workers connect; may be given several times.",
+        default=(Address("tcp", "127.0.0.1", 8081),),
+        flag="--link",
+    )
+    admin: Address = setting(
+        "Where /live, /ready and /status are served.", default=Address("tcp", "127.0.0.1", 8082), flag="--admin"
+    )
+    docroot: Path | None = setting(
+        "Folder of static files, served where no worker answers.", default=None, flag="--docroot"
+    )
+    secret_file: Path | None = setting(
+        "File with the secret that workers must prove to know.", default=None, flag="--secret-file"
+    )
+    access_log: Path | None = setting(
+        "File that the access log is appended to; standard output if none is given.",
+        default=None,
+        flag="--access-log",
+    )
+    access_log_format: AccessLogFormat = setting(
+        "How the access log is written: common, combined, json, or off.",
+        default="combined",
+        flag="--access-log-format",
+    )

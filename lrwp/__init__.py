@@ -1,0 +1,1 @@
+"""The command line that ties the dispatcher and the workers together."""

@@ -1,0 +1,1 @@
+"""The worker: a long-running web process, and the toolkit that applications import."""

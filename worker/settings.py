@@ -1,0 +1,57 @@
+"""The settings of a worker and of a pool: ``[pools.NAME]``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003 - read at run time, to convert flags and keys
+from typing import Literal
+
+from protocol.addresses import Address
+from protocol.settings import setting
+
+Kind = Literal["app", "wsgi"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """What a worker runs, as whom it registers, and where."""
+
+    target: str = setting("What to run, as module:attribute, looked up from the current folder first.")
+    kind: Kind = setting(
+        "What the target is: app (an Application or a handler) or wsgi (any WSGI callable).",
+        default="app",
+        flag="--kind",
+    )
+    name: tuple[str, ...] = setting(
+        "The application's name; its own, or the target's module, if none is given.", default=(), flag="--name"
+    )
+    path: tuple[str, ...] = setting(
+        "A path that it serves, with everything below; /NAME if none is given.", default=(), flag="--path"
+    )
+    host: str = setting("The virtual host that it is limited to.", default="", flag="--host")
+    dispatcher: tuple[Address, ...] = setting(
+        "A dispatcher to register with; may be given several times.",
+        default=(Address("tcp", "127.0.0.1", 8081),),
+        flag="--dispatcher",
+    )
+    processes: int | None = setting(
+        "How many processes to run and supervise as a pool; without it, one, unsupervised.",
+        default=None,
+        flag="-n --processes",
+    )
+    threads: int = setting("How many requests a process works on at once.", default=1, flag="--threads")
+    label: tuple[str, ...] = setting(
+        "What to call a process in logs and tables; given several times, one for each process of the pool.",
+        default=(),
+        flag="--label",
+    )
+    max_requests: int = setting(
+        "After how many requests a process is replaced; 0 for never.", default=0, flag="--max-requests"
+    )
+    window: int = setting("Most requests that a link may hold at once, from 1 to 8.", default=8, flag="--window")
+    secret_file: Path | None = setting(
+        "File with the secret that proves to the dispatcher who we are.", default=None, flag="--secret-file"
+    )
+    env: tuple[tuple[str, str], ...] = setting(
+        "Environment variables for the processes of the pool.", default=()
+    )
