@@ -73,6 +73,7 @@ TRANSITIONS: Final[dict[State, dict[int, State]]] = {
 """Which message is legal in which state, and the state that follows it."""
 
 Subject = TypeVar("Subject")
+HandSubject = TypeVar("HandSubject", contravariant=True)
 
 
 class _End:
@@ -114,7 +115,7 @@ class _End:
         self._legal = TRANSITIONS[State.LOST]
 
 
-class DispatcherHand(Protocol[Subject]):
+class DispatcherHand(Protocol[HandSubject]):
     """What a dispatcher does about each message of a worker."""
 
     def on_register(
@@ -129,16 +130,16 @@ class DispatcherHand(Protocol[Subject]):
     ) -> None:
         """A worker asks to be registered."""
 
-    def on_response(self, subject: Subject, status: int, head: bytes, body: bytes, last: bool) -> None:
+    def on_response(self, subject: HandSubject, status: int, head: bytes, body: bytes, last: bool) -> None:
         """A reply begins; with ``last`` it also ends."""
 
-    def on_body(self, subject: Subject, piece: bytes, last: bool) -> None:
+    def on_body(self, subject: HandSubject, piece: bytes, last: bool) -> None:
         """A reply goes on."""
 
-    def on_refused(self, subject: Subject) -> None:
+    def on_refused(self, subject: HandSubject) -> None:
         """The worker has not begun this exchange and will not."""
 
-    def on_discarded(self) -> None:
+    def on_discarded(self, subject: HandSubject) -> None:
         """A cancelled exchange was settled: its place in the window is free."""
 
     def on_pong(self) -> None:
@@ -152,16 +153,17 @@ class DispatcherEnd(_End, Generic[Subject]):
     """The dispatcher's end of a link.
 
     Attributes:
-        held: the exchanges that the worker has and has not settled, by id, oldest first; None stands for
-            one that was cancelled.
+        held: the exchanges that the worker has and has not settled, by id, oldest first.
+        cancelled: ids of those among them for which nobody waits any more.
     """
 
-    __slots__ = ("_begun", "_hand", "held")
+    __slots__ = ("_begun", "_hand", "cancelled", "held")
 
     def __init__(self, hand: DispatcherHand[Subject]) -> None:
         super().__init__()
         self._hand = hand
-        self.held: dict[int, Subject | None] = {}
+        self.held: dict[int, Subject] = {}
+        self.cancelled: set[int] = set()
         self._begun: set[int] = set()
 
     def __repr__(self) -> str:
@@ -186,13 +188,7 @@ class DispatcherEnd(_End, Generic[Subject]):
         if number == m.BODY:
             self._on_body(*message[1:])
         elif number == m.REFUSED:
-            subject = self._settle(message[1], "refused")
-            if message[1] in self._begun:
-                raise RemoteProtocolError(f"exchange {message[1]} was refused after its reply had begun")
-            if subject is None:
-                hand.on_discarded()
-            else:
-                hand.on_refused(subject)
+            self._on_refused(message[1])
         elif number == m.REGISTER:
             hand.on_register(*message[1:])
         elif number == m.PONG:
@@ -203,39 +199,49 @@ class DispatcherEnd(_End, Generic[Subject]):
     def _on_response(self, exchange: int, status: int, head: bytes, body: bytes, last: bool) -> None:
         if exchange in self._begun:
             raise RemoteProtocolError(f"a second response came for exchange {exchange}")
+        subject = self._find(exchange, "response")
         if last:
-            subject = self._settle(exchange, "response")
+            del self.held[exchange]
         else:
-            subject = self._find(exchange, "response")
             self._begun.add(exchange)
-        if subject is not None:
+        if exchange in self.cancelled:
+            self._discard(exchange, subject, last)
+        else:
             self._hand.on_response(subject, status, head, body, last)
-        elif last:
-            self._hand.on_discarded()
 
     def _on_body(self, exchange: int, piece: bytes, last: bool) -> None:
         if exchange not in self._begun:
             raise RemoteProtocolError(f"a body came for exchange {exchange}, which has no response that goes on")
+        subject = self._find(exchange, "body")
         if last:
+            del self.held[exchange]
             self._begun.remove(exchange)
-            subject = self._settle(exchange, "body")
+        if exchange in self.cancelled:
+            self._discard(exchange, subject, last)
         else:
-            subject = self._find(exchange, "body")
-        if subject is not None:
             self._hand.on_body(subject, piece, last)
-        elif last:
-            self._hand.on_discarded()
 
-    def _find(self, exchange: int, name: str) -> Subject | None:
+    def _on_refused(self, exchange: int) -> None:
+        if exchange in self._begun:
+            raise RemoteProtocolError(f"exchange {exchange} was refused after its reply had begun")
+        subject = self._find(exchange, "refused")
+        del self.held[exchange]
+        if exchange in self.cancelled:
+            self._discard(exchange, subject, last=True)
+        else:
+            self._hand.on_refused(subject)
+
+    def _find(self, exchange: int, name: str) -> Subject:
         try:
             return self.held[exchange]
         except KeyError:
             raise RemoteProtocolError(f"{name} names exchange {exchange}, which the link does not hold") from None
 
-    def _settle(self, exchange: int, name: str) -> Subject | None:
-        subject = self._find(exchange, name)
-        del self.held[exchange]
-        return subject
+    def _discard(self, exchange: int, subject: Subject, last: bool) -> None:
+        """Drop what came too late for its client; its last part frees the place in the window."""
+        if last:
+            self.cancelled.remove(exchange)
+            self._hand.on_discarded(subject)
 
     def challenge(self, nonce: bytes) -> bytes:
         """Ask the worker for a proof."""
@@ -279,9 +285,9 @@ class DispatcherEnd(_End, Generic[Subject]):
 
     def cancel(self, exchange: int) -> bytes:
         """Take an exchange back: whatever comes for it from now on is discarded."""
-        if self.held.get(exchange) is None:
+        if exchange not in self.held or exchange in self.cancelled:
             raise LocalProtocolError(f"exchange {exchange} cannot be cancelled: the link does not hold it")
-        self.held[exchange] = None
+        self.cancelled.add(exchange)
         return self._send(m.CANCEL, exchange)
 
     def ping(self) -> bytes:
