@@ -1,0 +1,71 @@
+"""Routes: which application serves a path of a host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from protocol.registration import RegistrationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dispatcher.broker import ApplicationQueue
+    from protocol.registration import Claim
+
+ANY_HOST: Final = ""
+
+
+class Routes:
+    """The registered paths of every virtual host.
+
+    A lookup costs one step for each component of the path, however many applications there are.
+    """
+
+    def __init__(self) -> None:
+        self._tables: dict[str, dict[str, ApplicationQueue]] = {ANY_HOST: {}}
+
+    def add(self, claim: Claim, queue: ApplicationQueue) -> None:
+        """Let ``queue`` serve what ``claim`` names.
+
+        Raises:
+            RegistrationError: another application serves it already.
+        """
+        self.check(claim, queue.name)
+        self._tables.setdefault(claim.host, {})[_key(claim.path)] = queue
+
+    def check(self, claim: Claim, name: str) -> None:
+        """Raise RegistrationError if another application than ``name`` serves what ``claim`` names."""
+        owner = self._tables.get(claim.host, {}).get(_key(claim.path))
+        if owner is not None and owner.name != name:
+            where = f"{claim.path} on {claim.host}" if claim.host else claim.path
+            raise RegistrationError(f"{where} is served by the application {owner.name}: choose another path for {name}")
+
+    def remove(self, claims: Iterable[Claim]) -> None:
+        """Forget what these claims name."""
+        for claim in claims:
+            table = self._tables[claim.host]
+            del table[_key(claim.path)]
+            if not table and claim.host:
+                del self._tables[claim.host]
+
+    def find(self, host: str, path: str) -> ApplicationQueue | None:
+        """Return the application that serves ``path``: the longest registered path wins, at a / boundary.
+
+        Of two equally long paths the one for this host wins over the one for any host.
+        """
+        tables = self._tables
+        everywhere = tables[ANY_HOST]
+        here = tables.get(host) if len(tables) > 1 else None
+        while True:
+            if here is not None and (queue := here.get(path)) is not None:
+                return queue
+            if (queue := everywhere.get(path)) is not None:
+                return queue
+            if not path:
+                return None
+            path = path[: path.rfind("/")] if "/" in path else ""
+
+
+def _key(path: str) -> str:
+    """The root is kept as the empty text: it is what is left when every component is taken away."""
+    return "" if path == "/" else path
