@@ -1,9 +1,11 @@
 """The settings of a dispatcher: ``[dispatcher]``, ``[limits]`` and ``[applications.NAME]``."""
 
+# ruff: noqa: RUF009 - setting() returns a dataclass field, which no two instances share
+
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 - read at run time, to convert flags and keys
+from pathlib import Path
 from typing import Literal
 
 from protocol.addresses import Address
@@ -16,15 +18,18 @@ AccessLogFormat = Literal["common", "combined", "json", "off"]
 class Limits:
     """What one client, one request or one application may use."""
 
-    target: Size = setting("Longest request target; a longer one is answered 414.", default=Size(8 * 1024))
+    target: Size = setting(
+        "Longest request target; a longer one is answered 414.", default=Size(8 * 1024), least=1
+    )
     head: Size = setting(
         "Longest request line and header block together; a longer one is answered 431.",
         default=Size(32 * 1024),
+        least=1,
     )
-    headers: int = setting("Most header lines in a request; more are answered 431.", default=100)
+    headers: int = setting("Most header lines in a request; more are answered 431.", default=100, least=1)
     body: Size = setting("Longest request body; a longer one is answered 413.", default=Size(1024**3))
     body_memory: Size = setting(
-        "Part of a body, in either direction, that is kept in memory; what is over it goes to a temporary file.",
+        "Part of a body, in either direction, that is kept in memory; the rest goes to a temporary file.",
         default=Size(256 * 1024),
     )
     head_timeout: Duration = setting(
@@ -55,8 +60,10 @@ class Limits:
         "Longest time for which a request waits for a worker before it is answered 503.", default=Duration(30)
     )
     request_timeout: Duration = setting(
-        "Longest time for which a worker may be silent about a request before it is cut off and the client is answered 504.",
+        "Longest time for which a worker may be silent about a request; then it is cut off, and the client is"
+        " answered 504.",
         default=Duration(60),
+        least=0.001,
     )
     drain_timeout: Duration = setting(
         "Longest time that a dispatcher which was told to stop gives to what it has accepted.",
@@ -65,6 +72,7 @@ class Limits:
     heartbeat: Duration = setting(
         "Time between two pings on an idle link; after three without an answer the link is lost.",
         default=Duration(10),
+        least=0.1,
     )
 
 
@@ -72,11 +80,15 @@ class Limits:
 class ApplicationSettings:
     """What is known of an application before its first worker comes, and where it departs from the limits."""
 
-    path: tuple[str, ...] = setting("The paths that it serves; its name with a / in front if none is given.", default=())
+    path: tuple[str, ...] = setting(
+        "The paths that it serves; its name with a / in front if none is given.", default=()
+    )
     host: str = setting("The virtual host that it is limited to; empty for all.", default="")
     queue: int | None = setting("Most requests that wait for it.", default=None)
     wait_timeout: Duration | None = setting("Longest time for which one of its requests waits.", default=None)
-    request_timeout: Duration | None = setting("Longest time for which one of its workers may be silent.", default=None)
+    request_timeout: Duration | None = setting(
+        "Longest time for which one of its workers may be silent.", default=None, least=0.001
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +104,9 @@ class DispatcherSettings:
         flag="--link",
     )
     admin: Address = setting(
-        "Where /live, /ready and /status are served.", default=Address("tcp", "127.0.0.1", 8082), flag="--admin"
+        "Where /live, /ready and /status are served.",
+        default=Address("tcp", "127.0.0.1", 8082),
+        flag="--admin",
     )
     docroot: Path | None = setting(
         "Folder of static files, served where no worker answers.", default=None, flag="--docroot"

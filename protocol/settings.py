@@ -16,7 +16,15 @@ Size = NewType("Size", int)
 """Bytes; people write ``"64KiB"``, ``"10MiB"``, ``"1GiB"`` or a plain number."""
 
 
-def setting(help: str, *, default: Any = MISSING, factory: Any = MISSING, flag: str | None = None) -> Any:  # noqa: A002 - argparse and typer call it help too
+def setting(
+    help: str,  # noqa: A002 - argparse and typer call it help too
+    *,
+    default: Any = MISSING,
+    factory: Any = MISSING,
+    flag: str | None = None,
+    least: float = 0,
+    most: float | None = None,
+) -> Any:
     """Declare a setting: a dataclass field with its sentence.
 
     Args:
@@ -25,8 +33,10 @@ def setting(help: str, *, default: Any = MISSING, factory: Any = MISSING, flag: 
         factory: makes the default where the default is mutable.
         flag: the command-line flags that set it, separated by spaces, such as ``"-n --processes"``; None if
             only the configuration file does.
+        least: smallest value that a number, a duration or a size may have; none of ours makes sense below 0.
+        most: largest value, None for no such bound.
     """
-    metadata = {"help": help, "flag": flag}
+    metadata = {"help": help, "flag": flag, "least": least, "most": most}
     if factory is not MISSING:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata)

@@ -1,13 +1,16 @@
 """The settings of a worker and of a pool: ``[pools.NAME]``."""
 
+# ruff: noqa: RUF009 - setting() returns a dataclass field, which no two instances share
+
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 - read at run time, to convert flags and keys
+from pathlib import Path
 from typing import Literal
 
+from protocol import limits
 from protocol.addresses import Address
-from protocol.settings import setting
+from protocol.settings import Duration, setting
 
 Kind = Literal["app", "wsgi"]
 
@@ -23,7 +26,9 @@ class WorkerSettings:
         flag="--kind",
     )
     name: tuple[str, ...] = setting(
-        "The application's name; its own, or the target's module, if none is given.", default=(), flag="--name"
+        "The application's name; its own, or the target's module, if none is given.",
+        default=(),
+        flag="--name",
     )
     path: tuple[str, ...] = setting(
         "A path that it serves, with everything below; /NAME if none is given.", default=(), flag="--path"
@@ -38,8 +43,11 @@ class WorkerSettings:
         "How many processes to run and supervise as a pool; without it, one, unsupervised.",
         default=None,
         flag="-n --processes",
+        least=1,
     )
-    threads: int = setting("How many requests a process works on at once.", default=1, flag="--threads")
+    threads: int = setting(
+        "How many requests a process works on at once.", default=1, flag="--threads", least=1
+    )
     label: tuple[str, ...] = setting(
         "What to call a process in logs and tables; given several times, one for each process of the pool.",
         default=(),
@@ -48,10 +56,22 @@ class WorkerSettings:
     max_requests: int = setting(
         "After how many requests a process is replaced; 0 for never.", default=0, flag="--max-requests"
     )
-    window: int = setting("Most requests that a link may hold at once, from 1 to 8.", default=8, flag="--window")
+    window: int = setting(
+        "Most requests that a link may hold at once, from 1 to 8.",
+        default=limits.WINDOW,
+        flag="--window",
+        least=1,
+        most=limits.WINDOW,
+    )
+    drain_timeout: Duration = setting(
+        "Longest time that a process which was told to stop gets to finish what it holds; then it is killed.",
+        default=Duration(30),
+        flag="--drain-timeout",
+    )
     secret_file: Path | None = setting(
         "File with the secret that proves to the dispatcher who we are.", default=None, flag="--secret-file"
     )
+    # Without a flag, because a command line is there for all to read and these often hold a password.
     env: tuple[tuple[str, str], ...] = setting(
         "Environment variables for the processes of the pool.", default=()
     )
