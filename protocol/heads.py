@@ -3,8 +3,9 @@
 A head is the block of header lines, each ended by CRLF, without the request or status line and without the
 blank line that ends it. The dispatcher forwards the head of a request as it came, after llhttp has checked
 its syntax; :func:`read_request_head` decodes it in the worker and drops there what an application must not
-see. The other way, :func:`write_head` refuses what would split a response, and :func:`read_response_head`
-checks it again in the dispatcher, which does not trust its workers' libraries.
+see, and :func:`read_cgi_head` does the same for applications that know the names of CGI. The other way,
+:func:`write_head` refuses what would split a response, and :func:`read_response_head` checks it again in the
+dispatcher, which does not trust its workers' libraries.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from protocol.errors import HeaderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -53,15 +54,69 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A field name: RFC 9110 §5.6.2, token."""
 
 _UNSAFE_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
-"""What a field value must not have: controls other than tab (RFC 9110 §5.5), or a character beyond one byte."""
+"""What a value must not have: controls other than tab (RFC 9110 §5.5), or a character beyond one byte."""
 
 _MEMO_LINE: Final = 256
-"""Longest header line in bytes that is remembered. The lines of browsers repeat from request to request;
-remembering them makes reading a browser's 15 headers three times as fast. What is longer is mostly cookies,
-which differ from client to client."""
+"""Longest header line in bytes that is remembered. The lines of browsers, and those of an application's
+answers, repeat from request to request; what is longer is mostly cookies, which differ from client to
+client."""
+
+_MEMO_LINES: Final = 4096
+"""Most lines that each of the memories below holds: about a megabyte."""
 
 _MEMO_HEAD: Final = 1024
 """Longest head of a response that is remembered: the heads of an application's pages repeat."""
+
+
+class _RequestLines(dict[bytes, tuple[str, str] | None]):
+    """The fields of request lines, by line; None for a line that is left out.
+
+    A dictionary that reads what it misses, so that a whole head goes through it without a step of Python:
+    a browser's 15 lines take 1.6 µs like this, 2.1 µs through lru_cache, 3.7 µs through lru_cache in a loop.
+    """
+
+    def __init__(self, read: Callable[[bytes], tuple[str, str] | None]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, line: bytes) -> tuple[str, str] | None:
+        field = self._read(line)
+        if len(line) <= _MEMO_LINE:
+            if len(self) >= _MEMO_LINES:
+                self.clear()
+            self[line] = field
+        return field
+
+
+def _read_line(line: bytes) -> tuple[str, str] | None:
+    name, _, value = line.decode("latin-1").partition(":")
+    name, value = name.lower(), value.strip(" \t")
+    if name == "connection":
+        return (name, value) if _named_away(value) else None
+    if not name or "_" in name or name == "proxy" or name in HOP_BY_HOP:
+        return None
+    return name, value
+
+
+def _named_away(connection: str) -> set[str]:
+    """Return the fields that a ``Connection`` asks to be left out."""
+    options = {option.strip(" \t").lower() for option in connection.split(",")}
+    return options - PROTECTED - {"close", "keep-alive", ""}
+
+
+def _cgi_name(name: str) -> str:
+    """Return what CGI calls a field (RFC 3875 §4.1): two have names of their own, the others a prefix."""
+    name = name.upper().replace("-", "_")
+    return name if name in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{name}"
+
+
+def _read_cgi_line(line: bytes) -> tuple[str, str] | None:
+    field = _read_line(line)
+    return field and (_cgi_name(field[0]), field[1])
+
+
+_field_of_line: Final = _RequestLines(_read_line).__getitem__
+_cgi_field_of_line: Final = _RequestLines(_read_cgi_line).__getitem__
 
 
 def read_request_head(head: bytes) -> list[tuple[str, str]]:
@@ -70,29 +125,51 @@ def read_request_head(head: bytes) -> list[tuple[str, str]]:
     Left out are hop-by-hop fields and those that ``Connection`` names, ``Proxy`` (CVE-2016-5385), and names
     with an underscore, which CGI's names cannot tell from a hyphen.
     """
-    fields = []
-    named_away: tuple[str, ...] = ()
-    for line in head.split(b"\r\n"):
-        field = _remembered_line(line) if len(line) <= _MEMO_LINE else _read_line(line)
-        if field is None:
-            continue
-        if field[0] == "connection":
-            named_away += tuple(option.strip().lower() for option in field[1].split(","))
-        else:
-            fields.append(field)
-    dropped = set(named_away) - PROTECTED - {"close", "keep-alive", ""} if named_away else None
-    return [field for field in fields if field[0] not in dropped] if dropped else fields
+    fields = [*filter(None, map(_field_of_line, head.split(b"\r\n")))]
+    dropped = {"connection"}
+    for name, value in fields:
+        if name == "connection":
+            dropped |= _named_away(value)
+    return [field for field in fields if field[0] not in dropped] if len(dropped) > 1 else fields
 
 
-def _read_line(line: bytes) -> tuple[str, str] | None:
-    name, _, value = line.decode("latin-1").partition(":")
-    name = name.lower()
-    if not name or "_" in name or name == "proxy" or (name in HOP_BY_HOP and name != "connection"):
-        return None
-    return name, value.strip(" \t")
+def read_cgi_head(head: bytes) -> dict[str, str]:
+    """Return the fields of :func:`read_request_head` as CGI names them; what came twice is joined.
+
+    The dictionary is new for each call, to be completed by the caller.
+    """
+    fields = [*filter(None, map(_cgi_field_of_line, head.split(b"\r\n")))]
+    named = dict(fields)
+    if len(named) == len(fields) and "HTTP_CONNECTION" not in named:
+        return named
+    named.clear()
+    for name, value in read_request_head(head):
+        key = _cgi_name(name)
+        named[key] = f"{named[key]}{'; ' if name == 'cookie' else ','}{value}" if key in named else value
+    return named
 
 
-_remembered_line: Final = lru_cache(maxsize=4096)(_read_line)
+class _ResponseLines(dict[tuple[str, str], bytes]):
+    """The lines of response fields, by name and value: two fields take 0.3 µs instead of 1.0."""
+
+    def __missing__(self, field: tuple[str, str]) -> bytes:
+        line = _write_line(*field)
+        if len(line) <= _MEMO_LINE:
+            if len(self) >= _MEMO_LINES:
+                self.clear()
+            self[field] = line
+        return line
+
+
+def _write_line(name: str, value: str) -> bytes:
+    if not (isinstance(name, str) and _TOKEN.fullmatch(name)):
+        raise HeaderError(f"{name!r:.100} is not a header name")
+    if not isinstance(value, str) or _UNSAFE_VALUE.search(value):
+        raise HeaderError(f"the value of {name} is not text that a header can carry: {value!r:.100}")
+    return f"{name}: {value}\r\n".encode("latin-1")
+
+
+_line_of_field: Final = _ResponseLines().__getitem__
 
 
 def write_head(fields: Iterable[tuple[str, str]]) -> bytes:
@@ -101,14 +178,7 @@ def write_head(fields: Iterable[tuple[str, str]]) -> bytes:
     Raises:
         HeaderError: a name is not a token, or a value has control characters or cannot be sent as Latin-1.
     """
-    lines = []
-    for name, value in fields:
-        if not _TOKEN.fullmatch(name):
-            raise HeaderError(f"{name!r:.100} is not a header name")
-        if _UNSAFE_VALUE.search(value):
-            raise HeaderError(f"the value of {name} has characters that a header cannot carry: {value!r:.100}")
-        lines.append(f"{name}: {value}\r\n")
-    return "".join(lines).encode("latin-1")
+    return b"".join(map(_line_of_field, fields))
 
 
 class ResponseHead(NamedTuple):
