@@ -1,32 +1,41 @@
 """The state of a link, and the two ends of it, without I/O.
 
-A link goes through these states; the table says which message is legal in which, and where it leads.
-Everything else is a protocol error, and the link is dropped::
+A link goes through these states; :data:`TRANSITIONS` says which message is legal in which, and where it
+leads. Everything else is a protocol error, and the link is dropped::
 
-    new ──register──▶ asked ──registered──▶ serving ──draining──▶ draining ──▶ lost
-                        │ ▲
-              challenge ▼ │ register, with proof
+    new ──register──▶ asked ──────────registered──────────▶ serving ──draining──▶ draining
+                        │                                      ▲
+                        └─challenge──▶ challenged              │ registered
+                                           └──register──▶ proved
+
+Every state leads to *lost* as well: by ``rejected`` from asked and proved, by the connection's end from any.
 
 A serving link is *idle* when it holds no exchange and *busy* when it holds one or more. The laws of what it
-holds stand in :class:`DispatcherEnd`:
+holds:
 
 * an exchange's id is one more than the last one's and is never used again on the link;
+* a link never holds more exchanges than the window that its worker asked for;
 * each request is settled exactly once: by ``refused``, or by ``response`` and ``body`` up to ``last``;
-* a cancelled exchange is settled like any other, but what comes for it is discarded here, by its id.
+* a cancelled exchange is settled like any other, but what comes for it is discarded here, by its id;
+* the body of a request stops where the exchange is cancelled or settled.
 
-The ends read bytes and call the methods of their *hand*; for sending, they return the bytes of a frame.
+The ends read bytes and call the methods of their *hand*; for sending, they return the bytes of a frame. A
+rule broken by the peer raises RemoteProtocolError and leaves the link lost; what still comes on a lost link
+means nothing. A rule broken by ourselves raises LocalProtocolError and changes nothing.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from protocol import limits
 from protocol import messages as m
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.frames import FrameReader, encode_frame
-from protocol.registration import Registration
+
+if TYPE_CHECKING:
+    from protocol.registration import Registration
 
 
 class State(Enum):
@@ -73,7 +82,7 @@ TRANSITIONS: Final[dict[State, dict[int, State]]] = {
 """Which message is legal in which state, and the state that follows it."""
 
 Subject = TypeVar("Subject")
-HandSubject = TypeVar("HandSubject", contravariant=True)
+Subject_contra = TypeVar("Subject_contra", contravariant=True)
 
 
 class _End:
@@ -87,18 +96,23 @@ class _End:
         self._reader = FrameReader()
         self._last_id = 0
 
-    def _move(self, number: int, blame: type[LocalProtocolError | RemoteProtocolError]) -> None:
-        """Follow message ``number`` through the table, or raise ``blame``."""
+    def _follow(self, number: int, blame: type[LocalProtocolError | RemoteProtocolError]) -> State:
+        """Return the state that message ``number`` leads to, or raise ``blame``."""
         state = self._legal.get(number)
         if state is None:
             raise blame(f"{m.SCHEMA[number].name} is not legal while the link is {self.state.value}")
+        return state
+
+    def _enter(self, state: State) -> None:
         if state is not self.state:
             self.state = state
             self._legal = TRANSITIONS[state]
 
     def _send(self, *message: Any) -> bytes:
-        self._move(message[0], LocalProtocolError)
-        return encode_frame(message)
+        state = self._follow(message[0], LocalProtocolError)
+        frame = encode_frame(message)
+        self._enter(state)
+        return frame
 
     def _receive(self, message: tuple[Any, ...], sender: m.Side) -> int:
         """Return the type of a message that ``sender`` may send now."""
@@ -106,19 +120,18 @@ class _End:
         side = m.SCHEMA[number].side
         if side is not sender and side is not m.Side.BOTH:
             raise RemoteProtocolError(f"{m.SCHEMA[number].name} came from the wrong side")
-        self._move(number, RemoteProtocolError)
+        self._enter(self._follow(number, RemoteProtocolError))
         return number
 
     def lose(self) -> None:
-        """Note that the connection is gone: nothing is legal any more."""
-        self.state = State.LOST
-        self._legal = TRANSITIONS[State.LOST]
+        """Note that the connection is gone: nothing is legal any more; what it held is still to settle."""
+        self._enter(State.LOST)
 
 
-class DispatcherHand(Protocol[HandSubject]):
+class DispatcherHand(Protocol[Subject_contra]):
     """What a dispatcher does about each message of a worker."""
 
-    def on_register(
+    def on_register(  # noqa: PLR0917 - as many arguments as the message has fields
         self,
         version: int,
         instance: str,
@@ -130,16 +143,16 @@ class DispatcherHand(Protocol[HandSubject]):
     ) -> None:
         """A worker asks to be registered."""
 
-    def on_response(self, subject: HandSubject, status: int, head: bytes, body: bytes, last: bool) -> None:
+    def on_response(self, subject: Subject_contra, status: int, head: bytes, body: bytes, last: bool) -> None:
         """A reply begins; with ``last`` it also ends."""
 
-    def on_body(self, subject: HandSubject, piece: bytes, last: bool) -> None:
+    def on_body(self, subject: Subject_contra, piece: bytes, last: bool) -> None:
         """A reply goes on."""
 
-    def on_refused(self, subject: HandSubject) -> None:
+    def on_refused(self, subject: Subject_contra) -> None:
         """The worker has not begun this exchange and will not."""
 
-    def on_discarded(self, subject: HandSubject) -> None:
+    def on_discarded(self, subject: Subject_contra) -> None:
         """A cancelled exchange was settled: its place in the window is free."""
 
     def on_pong(self) -> None:
@@ -155,16 +168,19 @@ class DispatcherEnd(_End, Generic[Subject]):
     Attributes:
         held: the exchanges that the worker has and has not settled, by id, oldest first.
         cancelled: ids of those among them for which nobody waits any more.
+        window: the most exchanges that the worker lets the link hold; 0 before it asked to be registered.
     """
 
-    __slots__ = ("_begun", "_hand", "cancelled", "held")
+    __slots__ = ("_begun", "_hand", "_sending", "cancelled", "held", "window")
 
     def __init__(self, hand: DispatcherHand[Subject]) -> None:
         super().__init__()
         self._hand = hand
         self.held: dict[int, Subject] = {}
         self.cancelled: set[int] = set()
+        self.window = 0
         self._begun: set[int] = set()
+        self._sending: set[int] = set()
 
     def __repr__(self) -> str:
         return f"<DispatcherEnd {self.state.value}, holds {len(self.held)}>"
@@ -175,14 +191,21 @@ class DispatcherEnd(_End, Generic[Subject]):
         Raises:
             RemoteProtocolError: the worker broke the rules; drop the link.
         """
-        for message in self._reader.feed(data):
-            number = m.check_message(message)
-            if number == m.RESPONSE and number in self._legal:
-                self._on_response(*message[1:])
-            else:
-                self._on_other(message)
+        try:
+            for message in self._reader.feed(data):
+                if message[0] == m.RESPONSE and m.RESPONSE in self._legal:
+                    m.check_message(message)
+                    self._on_response(*message[1:])
+                else:
+                    self._on_other(message)
+        except RemoteProtocolError:
+            if self.state is not State.LOST:
+                self.lose()
+                raise
 
     def _on_other(self, message: tuple[Any, ...]) -> None:
+        if self.state is State.NEW:
+            message = _readable(message)
         number = self._receive(message, m.Side.WORKER)
         hand = self._hand
         if number == m.BODY:
@@ -190,6 +213,7 @@ class DispatcherEnd(_End, Generic[Subject]):
         elif number == m.REFUSED:
             self._on_refused(message[1])
         elif number == m.REGISTER:
+            self.window = message[4]
             hand.on_register(*message[1:])
         elif number == m.PONG:
             hand.on_pong()
@@ -201,7 +225,7 @@ class DispatcherEnd(_End, Generic[Subject]):
             raise RemoteProtocolError(f"a second response came for exchange {exchange}")
         subject = self._find(exchange, "response")
         if last:
-            del self.held[exchange]
+            self._settle(exchange)
         else:
             self._begun.add(exchange)
         if exchange in self.cancelled:
@@ -211,10 +235,12 @@ class DispatcherEnd(_End, Generic[Subject]):
 
     def _on_body(self, exchange: int, piece: bytes, last: bool) -> None:
         if exchange not in self._begun:
-            raise RemoteProtocolError(f"a body came for exchange {exchange}, which has no response that goes on")
-        subject = self._find(exchange, "body")
+            raise RemoteProtocolError(
+                f"a body came for exchange {exchange}, which has no response that goes on"
+            )
+        subject = self.held[exchange]
         if last:
-            del self.held[exchange]
+            self._settle(exchange)
             self._begun.remove(exchange)
         if exchange in self.cancelled:
             self._discard(exchange, subject, last)
@@ -225,7 +251,7 @@ class DispatcherEnd(_End, Generic[Subject]):
         if exchange in self._begun:
             raise RemoteProtocolError(f"exchange {exchange} was refused after its reply had begun")
         subject = self._find(exchange, "refused")
-        del self.held[exchange]
+        self._settle(exchange)
         if exchange in self.cancelled:
             self._discard(exchange, subject, last=True)
         else:
@@ -235,7 +261,14 @@ class DispatcherEnd(_End, Generic[Subject]):
         try:
             return self.held[exchange]
         except KeyError:
-            raise RemoteProtocolError(f"{name} names exchange {exchange}, which the link does not hold") from None
+            raise RemoteProtocolError(
+                f"{name} names exchange {exchange}, which the link does not hold"
+            ) from None
+
+    def _settle(self, exchange: int) -> None:
+        del self.held[exchange]
+        if self._sending:
+            self._sending.discard(exchange)
 
     def _discard(self, exchange: int, subject: Subject, last: bool) -> None:
         """Drop what came too late for its client; its last part frees the place in the window."""
@@ -244,19 +277,20 @@ class DispatcherEnd(_End, Generic[Subject]):
             self._hand.on_discarded(subject)
 
     def challenge(self, nonce: bytes) -> bytes:
-        """Ask the worker for a proof."""
+        """Ask the worker for a proof; ``nonce`` is new for each link, :data:`protocol.limits.NONCE` bytes."""
         return self._send(m.CHALLENGE, nonce)
 
     def registered(self, heartbeat: int) -> bytes:
         """Accept the worker; it hears from us every ``heartbeat`` milliseconds when it is idle."""
+        frame = self._send(m.REGISTERED, {"frame": limits.FRAME, "piece": limits.PIECE}, heartbeat)
         self._reader.limit = limits.FRAME
-        return self._send(m.REGISTERED, {"frame": limits.FRAME, "piece": limits.PIECE}, heartbeat)
+        return frame
 
     def rejected(self, code: str, sentence: str) -> bytes:
         """Refuse the worker: a code for its program, a sentence for its people."""
         return self._send(m.REJECTED, code, sentence)
 
-    def request(
+    def request(  # noqa: PLR0917 - as many arguments as the message has fields
         self,
         subject: Subject,
         application: str,
@@ -270,25 +304,37 @@ class DispatcherEnd(_End, Generic[Subject]):
         last: bool,
     ) -> tuple[int, bytes]:
         """Hand over a request; returns the id of its exchange, and the frame."""
-        if m.REQUEST not in self._legal or self.state is State.DRAINING:
+        if self.state is not State.SERVING:
             raise LocalProtocolError(f"request is not legal while the link is {self.state.value}")
-        self._last_id = exchange = self._last_id + 1
-        self.held[exchange] = subject
+        if len(self.held) >= self.window:
+            raise LocalProtocolError(f"the link holds {len(self.held)} exchanges, as many as its window")
+        exchange = self._last_id + 1
         frame = encode_frame(
             (m.REQUEST, exchange, application, method, target, head, scheme, client, attempt, body, last)
         )
+        self._last_id = exchange
+        self.held[exchange] = subject
+        if not last:
+            self._sending.add(exchange)
         return exchange, frame
 
     def body(self, exchange: int, piece: bytes, last: bool) -> bytes:
-        """Hand over the next piece of a request's body."""
-        return self._send(m.BODY, exchange, piece, last)
+        """Hand over the next piece of a request's body; a cancelled or settled exchange takes none."""
+        if exchange not in self._sending:
+            raise LocalProtocolError(f"exchange {exchange} takes no body: complete, cancelled or settled")
+        frame = self._send(m.BODY, exchange, piece, last)
+        if last:
+            self._sending.remove(exchange)
+        return frame
 
     def cancel(self, exchange: int) -> bytes:
         """Take an exchange back: whatever comes for it from now on is discarded."""
         if exchange not in self.held or exchange in self.cancelled:
             raise LocalProtocolError(f"exchange {exchange} cannot be cancelled: the link does not hold it")
+        frame = self._send(m.CANCEL, exchange)
         self.cancelled.add(exchange)
-        return self._send(m.CANCEL, exchange)
+        self._sending.discard(exchange)
+        return frame
 
     def ping(self) -> bytes:
         """Ask an idle worker whether it is alive."""
@@ -297,6 +343,18 @@ class DispatcherEnd(_End, Generic[Subject]):
     def drain(self) -> bytes:
         """Ask the worker to finish what it holds and to leave."""
         return self._send(m.DRAIN)
+
+
+def _readable(message: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Blank the fields of a ``register`` of another version: all that is sure of them is the version.
+
+    So a worker from the future hears ``rejected`` with a reason, instead of nothing.
+    """
+    if message[0] != m.REGISTER or len(message) < 2 or type(message[1]) is not int:
+        return message
+    if message[1] == limits.VERSION:
+        return message
+    return (m.REGISTER, message[1], "", (), 0, {}, b"", b"")
 
 
 class WorkerHand(Protocol):
@@ -311,7 +369,7 @@ class WorkerHand(Protocol):
     def on_rejected(self, code: str, sentence: str) -> None:
         """The worker is refused."""
 
-    def on_request(
+    def on_request(  # noqa: PLR0917 - as many arguments as the message has fields
         self,
         exchange: int,
         application: str,
@@ -330,7 +388,7 @@ class WorkerHand(Protocol):
         """The body of a request goes on."""
 
     def on_cancel(self, exchange: int) -> None:
-        """Nobody waits for this exchange any more."""
+        """Nobody waits for this exchange any more; if its body was still coming, the rest will not."""
 
     def on_ping(self) -> None:
         """The dispatcher asks whether we are alive."""
@@ -345,17 +403,19 @@ class WorkerEnd(_End):
     Attributes:
         held: ids of the exchanges that we have not settled, oldest first; the value says whether the
             reply has begun.
+        window: the most exchanges that we let the link hold; 0 before we asked to be registered.
 
-    An exchange leaves ``_receiving`` with the last piece of its request's body, or with our reply.
+    An exchange leaves ``_receiving`` with the last piece of its request's body, our reply, or ``cancel``.
     """
 
-    __slots__ = ("_hand", "_receiving", "held")
+    __slots__ = ("_hand", "_receiving", "held", "window")
 
     def __init__(self, hand: WorkerHand) -> None:
         super().__init__()
         self._hand = hand
         self._reader.limit = limits.FRAME
         self.held: dict[int, bool] = {}
+        self.window = 0
         self._receiving: set[int] = set()
 
     def __repr__(self) -> str:
@@ -367,38 +427,56 @@ class WorkerEnd(_End):
         Raises:
             RemoteProtocolError: the dispatcher broke the rules; drop the link.
         """
-        for message in self._reader.feed(data):
-            number = self._receive(message, m.Side.DISPATCHER)
-            hand = self._hand
-            if number == m.REQUEST:
-                self._on_request(message)
-            elif number == m.BODY:
-                self._on_body(*message[1:])
-            elif number == m.CANCEL:
-                if message[1] in self.held:
-                    hand.on_cancel(message[1])
+        try:
+            for message in self._reader.feed(data):
+                number = self._receive(message, m.Side.DISPATCHER)
+                if number == m.REQUEST:
+                    self._on_request(message)
                 else:
-                    self._check_seen(message[1], "cancel")
-            elif number == m.PING:
-                hand.on_ping()
-            elif number == m.CHALLENGE:
-                hand.on_challenge(message[1])
-            elif number == m.REGISTERED:
-                hand.on_registered(message[1], message[2])
-            elif number == m.REJECTED:
-                hand.on_rejected(message[1], message[2])
-            else:
-                hand.on_drain()
+                    self._on_other(number, message)
+        except RemoteProtocolError:
+            if self.state is not State.LOST:
+                self.lose()
+                raise
+
+    def _on_other(self, number: int, message: tuple[Any, ...]) -> None:
+        hand = self._hand
+        if number == m.BODY:
+            self._on_body(*message[1:])
+        elif number == m.CANCEL:
+            self._on_cancel(message[1])
+        elif number == m.PING:
+            hand.on_ping()
+        elif number == m.CHALLENGE:
+            hand.on_challenge(message[1])
+        elif number == m.REGISTERED:
+            _check_registered(*message[1:])
+            hand.on_registered(*message[1:])
+        elif number == m.REJECTED:
+            hand.on_rejected(*message[1:])
+        else:
+            hand.on_drain()
 
     def _on_request(self, message: tuple[Any, ...]) -> None:
         exchange: int = message[1]
-        if exchange <= self._last_id:
-            raise RemoteProtocolError(f"exchange {exchange} was used before on this link")
+        if exchange != self._last_id + 1:
+            raise RemoteProtocolError(f"exchange {exchange} came after exchange {self._last_id}")
+        if len(self.held) >= self.window:
+            raise RemoteProtocolError(
+                f"exchange {exchange} is one more than the window of {self.window} lets us hold"
+            )
         self._last_id = exchange
         self.held[exchange] = False
         if not message[10]:
             self._receiving.add(exchange)
         self._hand.on_request(*message[1:])
+
+    def _on_cancel(self, exchange: int) -> None:
+        if exchange in self.held:
+            self._receiving.discard(exchange)
+            self._hand.on_cancel(exchange)
+        else:
+            self._check_seen(exchange, "cancel")
 
     def _on_body(self, exchange: int, piece: bytes, last: bool) -> None:
         if exchange in self._receiving:
@@ -417,7 +495,7 @@ class WorkerEnd(_End):
 
     def register(self, registration: Registration, nonce: bytes, proof: bytes = b"") -> bytes:
         """Ask to be registered; with ``proof`` after a challenge."""
-        return self._send(
+        frame = self._send(
             m.REGISTER,
             limits.VERSION,
             registration.instance,
@@ -427,12 +505,13 @@ class WorkerEnd(_End):
             nonce,
             proof,
         )
+        self.window = registration.window
+        return frame
 
     def response(self, exchange: int, status: int, head: bytes, body: bytes, last: bool) -> bytes:
         """Begin a reply; with ``last`` also end it."""
-        if self.held.get(exchange, True):
-            raise LocalProtocolError(f"exchange {exchange} is not held, or its reply has begun")
-        frame = encode_frame((m.RESPONSE, exchange, status, head, body, last))
+        self._check_unbegun(exchange)
+        frame = self._send(m.RESPONSE, exchange, status, head, body, last)
         if last:
             self._settle(exchange)
         else:
@@ -443,17 +522,21 @@ class WorkerEnd(_End):
         """Go on with a reply."""
         if not self.held.get(exchange):
             raise LocalProtocolError(f"exchange {exchange} is not held, or its reply has not begun")
-        frame = encode_frame((m.BODY, exchange, piece, last))
+        frame = self._send(m.BODY, exchange, piece, last)
         if last:
             self._settle(exchange)
         return frame
 
     def refused(self, exchange: int) -> bytes:
         """Give an exchange back that was not begun."""
+        self._check_unbegun(exchange)
+        frame = self._send(m.REFUSED, exchange)
+        self._settle(exchange)
+        return frame
+
+    def _check_unbegun(self, exchange: int) -> None:
         if self.held.get(exchange, True):
             raise LocalProtocolError(f"exchange {exchange} is not held, or its reply has begun")
-        self._settle(exchange)
-        return self._send(m.REFUSED, exchange)
 
     def _settle(self, exchange: int) -> None:
         del self.held[exchange]
@@ -467,3 +550,13 @@ class WorkerEnd(_End):
     def draining(self) -> bytes:
         """Say that we take nothing new."""
         return self._send(m.DRAINING)
+
+
+def _check_registered(bounds: dict[Any, Any], heartbeat: int) -> None:
+    """Refuse limits that a worker cannot keep; the names that it does not know are for later versions."""
+    for name in ("frame", "piece"):
+        bound = bounds.get(name)
+        if type(bound) is not int or bound < 1:
+            raise RemoteProtocolError(f"registered.limits has no usable {name}")
+    if heartbeat < 1:
+        raise RemoteProtocolError(f"registered.heartbeat is {heartbeat}, not a number of milliseconds")
