@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from protocol.errors import AddressError
+
+_HOST: Final = re.compile(r"[^\x00-\x20/\[\]]+")
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Address:
     @property
     def is_private(self) -> bool:
         """Whether only this machine can reach it: loopback or a Unix socket."""
-        if self.kind == "unix" or self.host == "localhost":
+        if self.kind == "unix" or self.host.lower() == "localhost":
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
@@ -50,15 +54,15 @@ def read_address(text: str) -> Address:
     """
     if text.startswith("unix://"):
         path = text.removeprefix("unix://")
-        if not path.startswith("/"):
+        if not path.startswith("/") or "\0" in path:
             raise AddressError(f"{text!r} is not an address: write unix:///absolute/path")
         return Address("unix", path=path)
     kind: Literal["tcp", "tls"] = "tls" if text.startswith("tls://") else "tcp"
-    host, colon, port = text.removeprefix("tls://").rpartition(":")
+    host, _, port = text.removeprefix("tls://").rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    elif ":" in host:
+    elif ":" in host and "/" not in host:
         raise AddressError(f"{text!r} is not an address: put an IPv6 address in brackets, as in [::1]:8080")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
+    if not (_HOST.fullmatch(host) and _PORT.fullmatch(port) and int(port) <= 65535):
         raise AddressError(f"{text!r} is not an address: write host:port, unix:///path or tls://host:port")
     return Address(kind, host, int(port))

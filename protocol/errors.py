@@ -6,6 +6,7 @@
     ├── ProtocolError            the rules of the link were broken
     │   ├── RemoteProtocolError  by the peer: the link is dropped
     │   └── LocalProtocolError   by us: a bug, raised before a byte is written
+    ├── RegistrationError        a registration that cannot be used (protocol.registration)
     ├── HeaderError              a header name or value that may not be sent
     ├── AddressError             an address that cannot be read
     ├── RejectedError            the dispatcher did not accept a registration

@@ -14,6 +14,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from protocol import limits
 from protocol.errors import HeaderError
 
 if TYPE_CHECKING:
@@ -176,9 +177,20 @@ def write_head(fields: Iterable[tuple[str, str]]) -> bytes:
     """Return the head that has these fields.
 
     Raises:
-        HeaderError: a name is not a token, or a value has control characters or cannot be sent as Latin-1.
+        HeaderError: a name is not a token, a value has control characters or cannot be sent as Latin-1, or
+            all together are longer than :data:`protocol.limits.HEAD`.
     """
-    return b"".join(map(_line_of_field, fields))
+    try:
+        head = b"".join(map(_line_of_field, fields))
+    except TypeError as error:  # a list cannot be looked up, and an odd tuple is not a name and a value
+        raise HeaderError(f"header fields are tuples of two texts: {error}") from error
+    return _checked(head)
+
+
+def _checked(head: bytes) -> bytes:
+    if len(head) > limits.HEAD:
+        raise HeaderError(f"a head of {len(head)} bytes is over the limit of {limits.HEAD}")
+    return head
 
 
 class ResponseHead(NamedTuple):
@@ -232,6 +244,6 @@ def read_response_head(head: bytes) -> ResponseHead:
     """Check a worker's head and take from it what the dispatcher decides by.
 
     Raises:
-        HeaderError: the head is malformed, or its Content-Length is.
+        HeaderError: the head is malformed or too long, or its Content-Length cannot be used.
     """
-    return _remembered_head(head) if len(head) <= _MEMO_HEAD else _read_response_head(head)
+    return _remembered_head(head) if len(head) <= _MEMO_HEAD else _read_response_head(_checked(head))

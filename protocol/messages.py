@@ -98,6 +98,16 @@ REJECTIONS: Final[dict[str, str]] = {
 }
 """Codes of ``rejected`` and what they mean. ``draining`` is worth another try; the others need a person."""
 
+KINDS: Final[dict[type, str]] = {
+    int: "int",
+    str: "str",
+    bytes: "bin",
+    bool: "bool",
+    tuple: "array",
+    dict: "map",
+}
+"""The types of fields, in the words of msgpack."""
+
 # What the fields of an arriving message must be, compared in one step: a loop of isinstance() over the
 # fields of a response took 0.9 µs, this takes 0.26.
 _SIGNATURES: Final = {
@@ -120,12 +130,21 @@ def check_message(message: tuple[Any, ...]) -> int:
 def _complaint(message: tuple[Any, ...]) -> str:
     """Say what is wrong with a message that does not match its row of the table."""
     number = message[0]
-    row = SCHEMA.get(number) if type(number) is int else None
+    if type(number) is not int:
+        return f"a message starts with {_kind(number)}, not with the int of its type"
+    row = SCHEMA.get(number)
     if row is None:
-        return f"unknown message type {number!r:.40}"
+        return f"unknown message type {number}"
     if len(message) - 1 != len(row.fields):
         return f"{row.name} has {len(row.fields)} fields, not {len(message) - 1}"
-    for (name, kind), value in zip(row.fields, message[1:], strict=True):
-        if type(value) is not kind:
-            return f"{row.name}.{name} is {type(value).__name__}, not {kind.__name__}"
-    raise AssertionError("the message matches its row")  # pragma: no cover
+    name, kind, value = next(
+        (name, kind, value)
+        for (name, kind), value in zip(row.fields, message[1:], strict=True)
+        if type(value) is not kind
+    )
+    return f"{row.name}.{name} is {_kind(value)}, not {KINDS[kind]}"
+
+
+def _kind(value: object) -> str:
+    """Name the type of ``value`` and nothing of it: the text of a thousand nested arrays cannot be taken."""
+    return KINDS.get(type(value), "a float, nil or an extension")

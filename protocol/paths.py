@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from protocol import limits
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -11,13 +13,18 @@ if TYPE_CHECKING:
 def prefixes(path: str) -> Iterator[str]:
     """Yield the paths that an application may be registered for to serve ``path``, longest first.
 
+    Those that are too long to be registered are left out: they would make a target of 8 KiB of slashes cost
+    milliseconds.
+
     >>> list(prefixes("/shop/cart/"))
     ['/shop/cart', '/shop', '/']
     """
+    if len(path) > limits.PATH:
+        path = path[: limits.PATH + 1].rpartition("/")[0]
     path = path.rstrip("/")
     while path:
         yield path
-        path = path[: path.rindex("/")]
+        path = path.rpartition("/")[0]
     yield "/"
 
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from protocol import limits
 from protocol.errors import LrwpError
+
+_HOST: Final = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
+"""A host as the Host field has it, in lower case and without its port; IPv6 in brackets."""
 
 
 class RegistrationError(LrwpError):
@@ -71,13 +75,17 @@ def _read_claim(application: Any) -> Claim:
     claim = Claim(*application)
     if not _is_name(claim.name):
         raise RegistrationError(f"an application's name must be 1 to {limits.NAME} printable characters")
-    if claim.host and not (_is_name(claim.host) and claim.host == claim.host.lower() and "/" not in claim.host):
+    if claim.host and not (_is_name(claim.host) and _HOST.fullmatch(claim.host)):
         raise RegistrationError(f"the host of {claim.name} must be a host name in lower case, without a port")
     path = claim.path
     if not (path.startswith("/") and len(path) <= limits.PATH and path.isprintable()):
-        raise RegistrationError(f"the path of {claim.name} must start with / and be at most {limits.PATH} long")
+        raise RegistrationError(
+            f"the path of {claim.name} must start with / and be at most {limits.PATH} long"
+        )
     if path != "/" and (path.endswith("/") or "//" in path or {".", ".."} & set(path.split("/"))):
-        raise RegistrationError(f"the path of {claim.name} must be plain: no trailing /, no //, no dot segments")
+        raise RegistrationError(
+            f"the path of {claim.name} must be plain: no trailing /, no //, no dot segments"
+        )
     return claim
 
 
@@ -86,7 +94,11 @@ def _is_name(text: object) -> bool:
 
 
 def prove(
-    secret: bytes, dispatcher_nonce: bytes, worker_nonce: bytes, instance: str, applications: tuple[Claim, ...]
+    secret: bytes,
+    dispatcher_nonce: bytes,
+    worker_nonce: bytes,
+    instance: str,
+    applications: tuple[Claim, ...],
 ) -> bytes:
     """Return the 32-byte proof that the holder of ``secret`` registers ``applications`` on this link."""
     parts = [b"LRWP", str(limits.VERSION).encode(), dispatcher_nonce, worker_nonce, instance.encode()]
