@@ -6,7 +6,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dispatcher.broker import ApplicationQueue, Link
+    from dispatcher.static import FileAnswer
+    from protocol.heads import ResponseHead
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that may run twice without harm (RFC 9110 §9.2.1, without TRACE, which we refuse)."""
@@ -47,14 +51,20 @@ WORKER_BROKE: Final = Failure(502, "The worker sent an answer that cannot be pas
 class Client(Protocol):
     """The side of an exchange that waits for its answer."""
 
-    def respond(self, status: int, head: bytes, body: bytes, last: bool) -> None:
+    def respond(self, status: int, head: ResponseHead, body: bytes, last: bool) -> None:
         """Begin the answer; with ``last`` also end it."""
 
     def respond_body(self, piece: bytes, last: bool) -> None:
         """Go on with the answer."""
 
+    def respond_file(self, answer: FileAnswer) -> None:
+        """Answer with a static file or a part of one."""
+
     def fail(self, failure: Failure) -> None:
         """Answer with ``failure``, or cut the connection off if an answer has begun."""
+
+    def when_caught_up(self, resume: Callable[[], None]) -> bool:
+        """If a streaming answer should wait for a slow client, say so, and call ``resume`` when it has."""
 
 
 class RequestBody(Protocol):
@@ -64,6 +74,9 @@ class RequestBody(Protocol):
 
     def read(self, offset: int, size: int) -> bytes:
         """Return up to ``size`` bytes from ``offset`` on."""
+
+    def close(self) -> None:
+        """Give memory and disk space back."""
 
 
 class Exchange:
@@ -82,7 +95,9 @@ class Exchange:
         content: the body if it is short, else b"".
         safe: whether its method may run twice.
         standing: where it stands.
-        queue: the application that it waits for.
+        queue: the queue of the application that it is for, once that is known.
+        application: the application's name; ``-`` for what the dispatcher answers itself.
+        worker: the name of the last link that got it, or ``-``.
         link: the link that holds it, while it is assigned.
         id: its id on that link.
         attempt: how many workers have been given it.
@@ -95,6 +110,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "application",
         "arrived",
         "assigned",
         "attempt",
@@ -117,6 +133,7 @@ class Exchange:
         "standing",
         "target",
         "waited",
+        "worker",
     )
 
     queue: ApplicationQueue
@@ -147,7 +164,9 @@ class Exchange:
         self.body = body
         self.safe = method in SAFE_METHODS
         self.standing = Standing.WAITING
+        self.application = "-"
         self.link: Link | None = None
+        self.worker = "-"
         self.id = 0
         self.attempt = 0
         self.losses = 0

@@ -1,0 +1,136 @@
+"""The admin listener: /live, /ready and /status, on an address of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from dispatcher.exchange import Failure
+from protocol.heads import ResponseHead
+
+if TYPE_CHECKING:
+    from dispatcher.broker import ApplicationQueue
+    from dispatcher.exchange import Exchange
+    from dispatcher.framing import BadRequest
+    from dispatcher.front import Front
+    from dispatcher.http import HttpConnection
+    from dispatcher.links import LinkConnection
+    from dispatcher.settings import Limits
+
+JSON: Final = ResponseHead(
+    b"Content-Type: application/json\r\nCache-Control: no-store\r\n", None, False, False
+)
+NOT_FOUND: Final = Failure(404, "The admin pages are /live, /ready and /status.")
+NOT_ALLOWED: Final = Failure(405, "The admin pages are read with GET.")
+
+
+class Admin:
+    """The site of the admin listener; it tells how its dispatcher is and changes nothing."""
+
+    closing = False
+
+    def __init__(self, front: Front, limits: Limits, address: str) -> None:
+        self.limits = limits
+        self.connections: set[HttpConnection] = set()
+        self.now = front.now
+        self._front = front
+        self._address = address
+        self._started = front.now()
+
+    @property
+    def date(self) -> bytes:
+        """The Date field, renewed every second."""
+        return self._front.date
+
+    def admit(self, connection: HttpConnection) -> bool:
+        """Take every connection in: there are few who can reach this listener."""
+        self.connections.add(connection)
+        return True
+
+    def gone(self, connection: HttpConnection) -> None:
+        """Forget a connection."""
+        self.connections.discard(connection)
+
+    def abandon(self, exchange: Exchange) -> None:
+        """Every exchange has been answered when this is asked."""
+
+    def finished(self, exchange: Exchange, status: int, sent: int) -> None:
+        """Admin requests are not in the access log."""
+
+    def refused(self, peer: str, error: BadRequest) -> None:
+        """Admin requests are not in the access log."""
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer one of the three pages."""
+        page = {"/live": self._live, "/ready": self._ready, "/status": self._status}.get(exchange.path)
+        if page is None:
+            exchange.client.fail(NOT_FOUND)
+        elif exchange.method not in {"GET", "HEAD"}:
+            exchange.client.fail(NOT_ALLOWED)
+        else:
+            status, content = page()
+            exchange.client.respond(status, JSON, json.dumps(content).encode() + b"\n", True)
+
+    def tick(self, now: float) -> None:
+        """End connections whose time is up."""
+        for connection in [c for c in self.connections if c.deadline <= now]:
+            connection.overdue(now)
+
+    def _live(self) -> tuple[int, Any]:
+        return 200, {"live": True}
+
+    def _ready(self) -> tuple[int, Any]:
+        """Whether every configured application has a free worker, and who has none."""
+        queues = self._front.broker.queues.values()
+        missing = [queue.name for queue in queues if queue.configured and not queue.idle]
+        ready = not missing and not self._front.leaving
+        return 200 if ready else 503, {"ready": ready, "without_free_worker": missing}
+
+    def _status(self) -> tuple[int, Any]:
+        front = self._front
+        now = front.now()
+        return 200, {
+            "state": "draining" if front.leaving else "serving",
+            "uptime": round(now - self._started, 3),
+            "http": {
+                "address": self._address,
+                "connections": len(front.connections),
+                "requests": front.requests,
+            },
+            "applications": [_application(queue) for queue in front.broker.queues.values()],
+            "links": [_link(connection, now) for connection in front.links if connection.link is not None],
+        }
+
+
+def _application(queue: ApplicationQueue) -> dict[str, Any]:
+    busy = sum(1 for link in queue.links if link.held)
+    return {
+        "name": queue.name,
+        "paths": sorted({claim.path for claim in queue.claims}),
+        "host": ", ".join(sorted({claim.host for claim in queue.claims} - {""})),
+        "links": len(queue.links),
+        "idle": len(queue.idle),
+        "busy": busy,
+        "waiting": len(queue),
+        "served": queue.served,
+        "failed": queue.failed,
+        "service_ms": round(queue.service * 1000, 3),
+        "wait_ms": round(queue.wait * 1000, 3),
+    }
+
+
+def _link(connection: LinkConnection, now: float) -> dict[str, Any]:
+    link, registration = connection.link, connection.registration
+    assert link is not None  # noqa: S101 - the caller has looked
+    assert registration is not None  # noqa: S101 - it comes with the link
+    return {
+        "instance": registration.instance,
+        "label": link.name,
+        "peer": connection.peer,
+        "state": link.state,
+        "applications": [queue.name for queue in link.queues],
+        "held": len(link.held),
+        "window": link.window,
+        "served": link.served,
+        "since": round(now - link.joined, 3),
+    }

@@ -1,0 +1,266 @@
+"""The front: what becomes of a request, and the hands of the broker.
+
+An application with workers gets it. Without one a static file answers, if there is one; else an application
+that is known waits for a worker to come back, and what nobody knows is not found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Final
+
+from dispatcher.broker import ApplicationQueue, Broker, Link
+from dispatcher.exchange import LEAVING, Exchange, Failure
+from dispatcher.routes import Routes
+from dispatcher.settings import ApplicationSettings
+from protocol.heads import read_request_head
+from protocol.registration import Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dispatcher.accesslog import AccessLog
+    from dispatcher.framing import BadRequest
+    from dispatcher.http import HttpConnection
+    from dispatcher.links import LinkConnection
+    from dispatcher.settings import Limits
+    from dispatcher.static import StaticFiles
+    from protocol.registration import Registration
+
+GRACE: Final = 1.0
+"""Seconds for which a leaving dispatcher waits for another request on an idle connection."""
+
+UNCONFIGURED: Final = ApplicationSettings()
+
+NOT_FOUND: Final = Failure(404, "There is nothing at this address.")
+
+
+class Front:
+    """Takes in requests and workers, and brings them together.
+
+    Attributes:
+        broker: who decides.
+        routes: which application serves which path.
+        connections: the clients' connections.
+        links: the workers' connections.
+        requests: how many requests have been answered.
+        secret: what workers must prove to know, or None.
+        leaving: whether nothing new is taken.
+        done: set when, after that, the last client's connection has ended.
+        most_connections: how many clients may be connected at once.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        applications: Mapping[str, ApplicationSettings],
+        static: StaticFiles | None = None,
+        access_log: AccessLog | None = None,
+        secret: bytes | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = limits
+        self.heartbeat: float = limits.heartbeat
+        self.now = clock
+        self.broker = Broker(self)
+        self.routes = Routes()
+        self.connections: set[HttpConnection] = set()
+        self.links: set[LinkConnection] = set()
+        self.secret = secret
+        self.leaving = False
+        self.requests = 0
+        self.date = b""
+        self.most_connections: float = limits.connections or float("inf")
+        self.done = asyncio.Event()
+        self._by_address: dict[str, int] = {}
+        self._static = static
+        self._access_log = access_log
+        self._applications = applications
+        for name, settings in applications.items():
+            queue = self._queue(name)
+            for claim in _claims(name, settings):
+                self._claim(queue, claim)
+
+    # ── Requests ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def closing(self) -> bool:
+        """Whether connections are to end with their next answer."""
+        return self.leaving
+
+    def admit(self, connection: HttpConnection) -> bool:
+        """Take a new connection in, or say that there are too many."""
+        self.connections.add(connection)
+        count = 0
+        if self.limits.connections_per_address:
+            address = connection.peer.rpartition(":")[0]
+            self._by_address[address] = count = self._by_address.get(address, 0) + 1
+        return len(self.connections) <= self.most_connections and count <= self.limits.connections_per_address
+
+    def gone(self, connection: HttpConnection) -> None:
+        """Forget a connection."""
+        self.connections.discard(connection)
+        if self.limits.connections_per_address:
+            address = connection.peer.rpartition(":")[0]
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+        if self.leaving and not self.connections:
+            self.done.set()
+
+    def handle(self, exchange: Exchange) -> None:
+        """Give a request to its application, to a static file, or turn it away."""
+        queue = self.routes.find(exchange.host, exchange.path)
+        if queue is not None and queue.links:
+            exchange.application = queue.name
+            self.broker.submit(exchange, queue, exchange.arrived)
+        elif (queue is None or queue.lost_at is None) and self._answer_with_file(exchange):
+            pass
+        elif queue is None:
+            exchange.client.fail(NOT_FOUND)
+        elif self.leaving:
+            exchange.client.fail(LEAVING)
+        else:
+            exchange.application = queue.name
+            self.broker.submit(exchange, queue, exchange.arrived)
+
+    def _answer_with_file(self, exchange: Exchange) -> bool:
+        if self._static is None:
+            return False
+        path = exchange.target.partition(b"?")[0].decode("latin-1")
+        answer = self._static.find(exchange.method, path, dict(read_request_head(exchange.head)))
+        if answer is None:
+            return False
+        exchange.client.respond_file(answer)
+        return True
+
+    def abandon(self, exchange: Exchange) -> None:
+        """Forget an exchange whose client has left."""
+        self.broker.abandon(exchange)
+
+    def finished(self, exchange: Exchange, status: int, sent: int) -> None:
+        """Count an answer and write its line."""
+        self.requests += 1
+        if self._access_log is not None:
+            self._access_log.note(exchange, status, sent, self.now())
+
+    def refused(self, peer: str, error: BadRequest) -> None:
+        """Count a request that was refused before it became an exchange."""
+        self.requests += 1
+        if self._access_log is not None:
+            self._access_log.note_refusal(peer, error.status)
+
+    # ── Workers ──────────────────────────────────────────────────────────────────────────────────
+
+    def enlist(self, connection: LinkConnection, registration: Registration) -> None:
+        """Let a registered worker serve its applications.
+
+        Raises:
+            RegistrationError: another application serves one of its paths.
+        """
+        for claim in registration.applications:
+            self.routes.check(claim, claim.name)
+        for other in list(self.links):
+            if other.registration is not None and other.registration.instance == registration.instance:
+                other.fence()
+        queues = {}
+        for claim in registration.applications:
+            queues[claim.name] = queue = self._queue(claim.name)
+            self._claim(queue, claim)
+        link = Link(_name_of(registration), registration.window, connection)
+        connection.accept(link, registration)
+        self.broker.join(link, queues.values(), self.now())
+
+    def dismiss(self, connection: LinkConnection) -> None:
+        """Forget a worker's connection, and take back what the worker was registered for."""
+        self.links.discard(connection)
+        if connection.registration is None:
+            return
+        for claim in connection.registration.applications:
+            queue = self.broker.queues.get(claim.name)
+            if queue is None or claim not in queue.claims:
+                continue
+            queue.claims[claim] -= 1
+            if not queue.claims[claim] and queue.links:  # the others serve it elsewhere
+                del queue.claims[claim]
+                self.routes.remove([claim])
+
+    def _queue(self, name: str) -> ApplicationQueue:
+        queue = self.broker.queues.get(name)
+        if queue is None:
+            settings = self._applications.get(name, UNCONFIGURED)
+            limits = self.limits
+            queue = self.broker.queues[name] = ApplicationQueue(
+                name,
+                limits.queue if settings.queue is None else settings.queue,
+                limits.wait_timeout if settings.wait_timeout is None else settings.wait_timeout,
+                limits.request_timeout if settings.request_timeout is None else settings.request_timeout,
+                name in self._applications,
+            )
+        return queue
+
+    def _claim(self, queue: ApplicationQueue, claim: Claim) -> None:
+        if claim not in queue.claims:
+            self.routes.add(claim, queue)
+        queue.claims[claim] = queue.claims.get(claim, 0) + 1
+
+    # ── The broker's hands ───────────────────────────────────────────────────────────────────────
+
+    def assign(self, link: Link, exchange: Exchange) -> None:
+        """Send the request over the link."""
+        exchange.worker = link.name
+        link.wire.assign(exchange)
+
+    def cancel(self, link: Link, exchange: Exchange) -> None:
+        """Tell the worker that nobody waits for this exchange any more."""
+        link.wire.cancel(exchange)
+
+    def fail(self, exchange: Exchange, failure: Failure) -> None:
+        """Answer in the worker's stead."""
+        exchange.client.fail(failure)
+
+    def close(self, link: Link, reason: str) -> None:
+        """Close the link."""
+        link.wire.close(reason)
+
+    # ── Time passes ──────────────────────────────────────────────────────────────────────────────
+
+    def tick(self, now: float) -> None:
+        """Do what a few times a second is often enough for: deadlines, heartbeats, logs, the date."""
+        self.broker.expire(now)
+        for queue in self.broker.forget_applications(now):
+            self.routes.remove(queue.claims)
+        for connection in [c for c in self.connections if c.deadline <= now]:
+            connection.overdue(now)
+        for link in list(self.links):
+            link.beat(now)
+        self.tell_time()
+
+    def tell_time(self) -> None:
+        """Renew the date of answers and of the access log."""
+        self.date = b"Date: " + formatdate(usegmt=True).encode("ascii") + b"\r\n"
+        if self._access_log is not None:
+            self._access_log.stamp = time.strftime("%d/%b/%Y:%H:%M:%S %z")
+            self._access_log.flush()
+
+    def leave(self, now: float) -> None:
+        """Take nothing new: connections end with their next answer, idle ones after a moment.
+
+        The moment is for requests that are on their way: a connection that is closed under them looks
+        to its client like a request that was lost.
+        """
+        self.leaving = True
+        for connection in self.connections:
+            connection.hurry(now + GRACE)
+        if not self.connections:
+            self.done.set()
+
+
+def _claims(name: str, settings: ApplicationSettings) -> list[Claim]:
+    return [Claim(name, settings.host.lower(), path) for path in settings.path or (f"/{name}",)]
+
+
+def _name_of(registration: Registration) -> str:
+    return dict(registration.labels).get("label", registration.instance)

@@ -1,0 +1,192 @@
+"""A worker's process: load the target, register, serve in one or more threads, leave when told to.
+
+The main thread only waits for signals; links are served by threads of their own. So a second INT ends the
+process even while a handler hangs, and a signal never interrupts the reading or writing of a frame.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from protocol.errors import LrwpError, SettingsError
+from protocol.registration import Claim, Registration, read_registration
+from worker.child import LABEL, READY_FD
+from worker.loading import load
+from worker.pool import RECYCLE
+from worker.serving import Serving
+from worker.wsgi import wsgi_handle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from worker.exchange import Handle
+    from worker.settings import WorkerSettings
+
+log = structlog.get_logger()
+
+FORCED: Final = 1
+"""Exit code after a second INT."""
+
+
+def run(settings: WorkerSettings, label: str | None = None) -> int:
+    """Run one worker process until it is told to stop or is finished; returns the exit code.
+
+    Args:
+        settings: what to run and where to register.
+        label: what logs and tables call the process; its host and number if None.
+
+    Raises:
+        LrwpError: it cannot start.
+    """
+    if label is not None:
+        os.environ[LABEL] = label
+    target, default_name = load(settings.target, settings.kind)
+    if settings.kind == "wsgi":
+        handle: Handle = wsgi_handle(
+            target, multithread=settings.threads > 1, multiprocess=(settings.processes or 1) > 1
+        )
+        return Process(settings, label, default_name, handle).run()
+    return Process(
+        settings, label, default_name, target.handle, target.start, target.stop, lambda: target.retired
+    ).run()
+
+
+class Process:
+    """The threads of a worker, and what makes them stop."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        label: str | None,
+        default_name: str,
+        handle: Handle,
+        start: Callable[[], None] = lambda: None,
+        stop: Callable[[], None] = lambda: None,
+        is_retired: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._start = start
+        self._stop = stop
+        self._is_retired = is_retired
+        self._max_requests = settings.max_requests
+        self._error: LrwpError | None = None
+        self._recycled = False
+        self._unregistered = settings.threads
+        self._lock = threading.Lock()
+        secret = _read_secret(settings)
+        self._servings = [
+            Serving(
+                handle,
+                _registration(settings, label, default_name, number),
+                settings.dispatcher,
+                secret,
+                is_finished=self._is_finished,
+                on_registered=self._on_registered,
+            )
+            for number in range(settings.threads)
+        ]
+
+    def run(self) -> int:
+        """Serve until all threads have left."""
+        signals = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.signal(number, self._on_signal) for number in signals}
+        threads = [
+            threading.Thread(target=self._serve, args=(serving,), name=f"serving-{number}", daemon=True)
+            for number, serving in enumerate(self._servings, 1)
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self._error is not None:
+            raise self._error
+        return RECYCLE if self._recycled else 0
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the system's signature
+        """TERM and a first INT drain; a second INT ends everything at once."""
+        if number == signal.SIGINT and self._is_draining:
+            os._exit(FORCED)
+        self._drain()
+
+    @property
+    def _is_draining(self) -> bool:
+        return any(serving.is_draining for serving in self._servings)
+
+    def _drain(self) -> None:
+        for serving in self._servings:
+            serving.drain()
+
+    def _serve(self, serving: Serving) -> None:
+        """Be one thread: open what the application keeps, serve, close it again."""
+        try:
+            self._start()
+            try:
+                serving.run()
+            finally:
+                self._stop()
+        except LrwpError as error:
+            self._error = error
+        except Exception as error:
+            log.exception("worker failed")
+            self._error = LrwpError(f"the worker failed: {type(error).__name__}: {error}")
+        # One thread that has left, for whatever reason, is reason enough for the others to leave as well.
+        self._drain()
+
+    def _is_finished(self, answered: int) -> bool:  # noqa: ARG002 - each thread counts, the sum decides
+        if self._is_retired():
+            return True
+        if self._max_requests and sum(each.answered for each in self._servings) >= self._max_requests:
+            self._recycled = True
+            return True
+        return False
+
+    def _on_registered(self) -> None:
+        """Tell the pool once every thread is ready for work."""
+        with self._lock:
+            self._unregistered -= 1
+            file = os.environ.get(READY_FD)
+            if self._unregistered == 0 and file is not None:
+                with suppress(OSError):
+                    os.write(int(file), b"+")
+
+
+def _registration(
+    settings: WorkerSettings, label: str | None, default_name: str, number: int
+) -> Registration:
+    """Return what one thread says of itself.
+
+    Raises:
+        SettingsError: a name, host or path cannot be registered.
+    """
+    names = settings.name or (default_name,)
+    host = settings.host.lower()
+    claims = [Claim(name, host, path) for name in names for path in settings.path or (f"/{name}",)]
+    where = f"{socket.gethostname()}:{os.getpid()}"
+    instance = f"{where}:{number}:{secrets.token_hex(4)}"
+    name = label or where
+    labels = {"label": name if settings.threads == 1 else f"{name}.{number + 1}"}
+    try:
+        return read_registration(instance, tuple(tuple(claim) for claim in claims), settings.window, labels)
+    except LrwpError as error:
+        raise SettingsError(f"{error}; see --name, --path and --host") from None
+
+
+def _read_secret(settings: WorkerSettings) -> bytes | None:
+    if settings.secret_file is None:
+        return None
+    try:
+        return settings.secret_file.read_bytes().strip()
+    except OSError as error:
+        raise SettingsError(f"cannot read the secret file {settings.secret_file}: {error.strerror}") from None
