@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from protocol.errors import LrwpError
 from tests.bench.errors import BenchError
 from tests.bench.measure import PAGES, Plan, Sample, measure
-from tests.bench.report import write_report
+from tests.bench.report import NAMES_OF_LOGS, write_report
 from tests.bench.software import PROJECT, provide_program
 from tests.bench.systems import SYSTEMS
 from tests.bench.table import faults_of, summarise, write_table
@@ -31,8 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _read_options(arguments)
     # SIGTERM as the exception that Ctrl-C is, so that all servers are stopped then too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-        signal.SIGTERM, lambda *_: sys.exit("stopped")
-    )  # as an exception, so that all servers end too
     try:
         return _run(options)
     except LrwpError as error:
@@ -98,7 +96,7 @@ def _print_tables(plan: Plan, samples: Sequence[Sample]) -> None:
     titles = {system.name: system.title for system in plan.systems}
     for logs in plan.logs:
         for page in plan.pages:
-            print(f"\n{page.title.capitalize()}, {'with an access log' if logs else 'without an access log'}\n")
+            print(f"\n{page.title.capitalize()}, {NAMES_OF_LOGS[logs]}\n")
             print(write_table(summarise(samples, page.name, logs=logs), titles))
 
 

@@ -34,14 +34,16 @@ python -m tests.bench --quick --only lrwp,granian     a look at two of them
 python -m tests.bench --help                          what else can be chosen
 ```"""
 
-LOGS: Final = {True: "with access logs", False: "without access logs"}
+NAMES_OF_LOGS: Final = {True: "with access logs", False: "without access logs"}
 
 
 def write_report(folder: Path, plan: Plan, samples: Sequence[Sample]) -> tuple[Path, Path]:
     """Write the report into ``folder`` and return the paths of its two files."""
     titles = {system.name: system.title for system in plan.systems}
     panels = {
-        f"{page.title.capitalize()}, {LOGS[plan.logs[0]]}": summarise(samples, page.name, logs=plan.logs[0])
+        f"{page.title.capitalize()}, {NAMES_OF_LOGS[plan.logs[0]]}": summarise(
+            samples, page.name, logs=plan.logs[0]
+        )
         for page in plan.pages
     }
     folder.mkdir(exist_ok=True)
@@ -85,7 +87,7 @@ def _machine(plan: Plan) -> str:
 def _tables(plan: Plan, samples: Sequence[Sample]) -> list[str]:
     titles = {system.name: system.title for system in plan.systems}
     sections = [
-        f"## {page.title.capitalize()}, {LOGS[logs]}\n\n"
+        f"## {page.title.capitalize()}, {NAMES_OF_LOGS[logs]}\n\n"
         + write_table(summarise(samples, page.name, logs=logs), titles)
         for logs in plan.logs
         for page in plan.pages
