@@ -20,8 +20,9 @@ holds:
 * the body of a request stops where the exchange is cancelled or settled.
 
 The ends read bytes and call the methods of their *hand*; for sending, they return the bytes of a frame. A
-rule broken by the peer raises RemoteProtocolError and leaves the link lost; what still comes on a lost link
-means nothing. A rule broken by ourselves raises LocalProtocolError and changes nothing.
+rule broken by the peer raises RemoteProtocolError and leaves the link lost; messages that still come on a
+lost link are not acted on. A rule broken by ourselves raises LocalProtocolError and changes nothing. A hand
+may use its end while it is called, even to receive what comes next.
 """
 
 from __future__ import annotations
@@ -199,11 +200,12 @@ class DispatcherEnd(_End, Generic[Subject]):
                 else:
                     self._on_other(message)
         except RemoteProtocolError:
-            if self.state is not State.LOST:
-                self.lose()
-                raise
+            self.lose()
+            raise
 
     def _on_other(self, message: tuple[Any, ...]) -> None:
+        if self.state is State.LOST:
+            return
         if self.state is State.NEW:
             message = _readable(message)
         number = self._receive(message, m.Side.WORKER)
@@ -429,15 +431,16 @@ class WorkerEnd(_End):
         """
         try:
             for message in self._reader.feed(data):
+                if self.state is State.LOST:
+                    return
                 number = self._receive(message, m.Side.DISPATCHER)
                 if number == m.REQUEST:
                     self._on_request(message)
                 else:
                     self._on_other(number, message)
         except RemoteProtocolError:
-            if self.state is not State.LOST:
-                self.lose()
-                raise
+            self.lose()
+            raise
 
     def _on_other(self, number: int, message: tuple[Any, ...]) -> None:
         hand = self._hand
