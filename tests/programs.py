@@ -1,0 +1,112 @@
+"""Programs under test: started as processes, read line by line, stopped in every case."""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PATIENCE = 15.0
+"""Seconds to wait for what normally takes a fraction of one."""
+
+
+class Program:
+    """A process whose output, both streams of it, is read until something appears in it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.output = ""
+        self._read_to = 0
+
+    def wait_for(self, pattern: str, patience: float = PATIENCE) -> re.Match[str]:
+        """Return the next match of ``pattern`` in the output, after what was waited for before."""
+        deadline = time.monotonic() + patience
+        expression = re.compile(pattern, re.MULTILINE)
+        while (match := expression.search(self.output, self._read_to)) is None:
+            if not self._read(deadline - time.monotonic()):
+                raise AssertionError(f"{pattern!r} did not come; there was:\n{self.output}")
+        self._read_to = match.end()
+        return match
+
+    def wait_for_all(self, *patterns: str) -> None:
+        """Wait until each pattern has come after what was waited for before, in any order."""
+        start = ends = self._read_to
+        for pattern in patterns:
+            self._read_to = start
+            self.wait_for(pattern)
+            ends = max(ends, self._read_to)
+        self._read_to = ends
+
+    def _read(self, seconds: float) -> bool:
+        assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            if seconds <= 0 or not selector.select(seconds):
+                return False
+        data = os.read(self.process.stdout.fileno(), 65536)
+        self.output += data.decode()
+        return bool(data)
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, patience: float = PATIENCE) -> int:
+        """Read the output to its end and return the exit code."""
+        deadline = time.monotonic() + patience
+        while self._read(deadline - time.monotonic()):
+            pass
+        try:
+            return self.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it does not end; there was:\n{self.output}") from None
+
+
+@contextmanager
+def running(
+    arguments: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[Program]:
+    """Run Python with these arguments, in a session of its own, and leave nothing of it behind."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env={**os.environ, **(environ or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield Program(process)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def lives(pid: int) -> bool:
+    """Whether there is a process with this id that is not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until_gone(pid: int, patience: float = PATIENCE) -> None:
+    """Wait until the process is gone, by a descriptor that becomes readable then."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    with selectors.DefaultSelector() as selector, os.fdopen(descriptor) as file:
+        selector.register(file, selectors.EVENT_READ)
+        assert selector.select(patience), f"process {pid} is still there"

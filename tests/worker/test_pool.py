@@ -1,0 +1,421 @@
+"""Pools of real processes that run fake workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.programs import Program, lives, running, wait_until_gone
+from worker.backoff import Backoff
+from worker.pool import RECYCLE, SETTLED, Place, Pool, name_processes, seconds_to_restart
+from worker.settings import WorkerSettings
+
+PRELUDE = """
+import os, signal, sys, threading
+from pathlib import Path
+from protocol.errors import LrwpError
+from worker.backoff import Backoff
+from worker.pool import Pool, RECYCLE
+from worker.settings import WorkerSettings
+
+def ready():
+    os.write(int(os.environ["LRWP_READY_FD"]), b"1")
+
+def serve(label, last_words="drained"):
+    "Be ready, and drain when told to."
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    ready()
+    print(label, "serves as", os.getpid())
+    signal.sigwait({signal.SIGTERM})
+    print(label, last_words)
+    return 0
+
+def is_first(label):
+    "Whether this is the first process of its place."
+    try:
+        Path(label).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+"""
+
+Start = Callable[..., Program]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def start(run: str, *, settings: str = "processes=2", pool: str = "", **environ: str) -> Program:
+            source = f"""{PRELUDE}\n{textwrap.dedent(run)}
+settings = WorkerSettings(target="shop.main:app", {settings})
+sys.exit(Pool(settings, run, backoff=lambda: Backoff(0.05, 0.2), {pool}).run())
+"""
+            program: AbstractContextManager[Program] = running(["-c", source], cwd=tmp_path, environ=environ)
+            return stack.enter_context(program)
+
+        yield start
+
+
+def pid_of(program: Program, label: str) -> int:
+    return int(program.wait_for(rf"{label} serves as (\d+)")[1])
+
+
+SERVE = """
+def run(settings, label):
+    return serve(label)
+"""
+
+
+# Decisions, without a process
+
+
+def test_a_process_that_ended_with_0_is_never_replaced() -> None:
+    assert seconds_to_restart(0, 0.1, Backoff()) is None
+
+
+def test_a_process_that_served_its_number_of_requests_is_replaced_at_once() -> None:
+    backoff = Backoff()
+    assert (seconds_to_restart(RECYCLE, 0.1, backoff), backoff.failures) == (0.0, 0)
+
+
+def test_a_process_that_lived_for_a_while_is_replaced_at_once() -> None:
+    backoff = Backoff()
+    backoff.next()
+    assert (seconds_to_restart(-signal.SIGKILL, SETTLED, backoff), backoff.failures) == (0.0, 0)
+
+
+def test_early_deaths_wait_longer_each_time() -> None:
+    backoff = Backoff(1.0, 30.0, draw=lambda _, bound: bound)
+    waits = [seconds_to_restart(1, SETTLED - 0.01, backoff) for _ in range(7)]
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels"),
+    [
+        ({"processes": 2}, ["main-1", "main-2"]),
+        ({"processes": 2, "name": ("shop",)}, ["shop-1", "shop-2"]),
+        ({"processes": 3, "label": ("ONE", "TWO", "THREE")}, ["ONE", "TWO", "THREE"]),
+        ({"processes": 3, "label": ("ONE",)}, ["ONE", "main-2", "main-3"]),
+        ({}, ["main-1"]),
+    ],
+)
+def test_processes_are_called_what_they_were_told_or_after_the_application(
+    settings: dict[str, object], labels: list[str]
+) -> None:
+    assert name_processes(WorkerSettings(target="shop.main:app", **settings)) == labels  # type: ignore[arg-type]
+
+
+def test_a_place_says_what_is_in_it() -> None:
+    place = Place("ONE", Backoff())
+    place.is_retired = True
+    assert repr(place) == "<Place ONE, retired>"
+
+
+# Output
+
+
+def test_each_line_comes_under_the_label_of_its_process(start: Start) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            print("out of", label)
+            print("err of", label, file=sys.stderr)
+            sys.stdout.buffer.write(b"no line end")
+            return 0
+        """,
+        settings='processes=2, label=("ONE", "THREE")',
+    )
+    assert program.wait() == 0
+    assert sorted(program.output.splitlines()) == [
+        "ONE   | err of ONE",
+        "ONE   | no line end",
+        "ONE   | out of ONE",
+        "THREE | err of THREE",
+        "THREE | no line end",
+        "THREE | out of THREE",
+    ]
+
+
+def test_a_process_knows_its_label_its_settings_and_its_variables_before_it_begins(start: Start) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            print(label, os.environ["LRWP_LABEL"], os.environ["COLOUR"], settings.processes, settings.label)
+            return 0
+        """,
+        settings='processes=1, label=("ONE",), env=(("COLOUR", "blue"),)',
+    )
+    assert program.wait() == 0
+    assert program.output == "ONE | ONE ONE blue None ('ONE',)\n"
+
+
+def test_a_reader_that_went_away_does_not_end_the_pool(start: Start, tmp_path: Path) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            print("hello")
+            signal.sigwait({signal.SIGUSR1})
+            print("nobody reads this")
+            Path("wrote").touch()
+            return 0
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        """,
+        settings="processes=1",
+    )
+    program.wait_for("hello")
+    assert program.process.stdout is not None
+    program.process.stdout.close()
+    os.killpg(program.process.pid, signal.SIGUSR1)
+    assert program.process.wait(10) == 0
+    assert (tmp_path / "wrote").exists()
+
+
+# Ends and restarts
+
+
+def test_a_pool_whose_processes_have_all_done_their_work_is_done(start: Start) -> None:
+    program = start("def run(settings, label): return 0", settings="processes=3")
+    assert program.wait() == 0
+    assert program.output == ""
+
+
+def test_a_killed_process_is_replaced(start: Start) -> None:
+    program = start(SERVE)
+    first = pid_of(program, "main-1")
+    os.kill(first, signal.SIGKILL)
+    program.wait_for(r"^lrwp: main-1 was killed by SIGKILL; trying again in 0.\d s$")
+    assert pid_of(program, "main-1") != first
+
+
+def test_an_exception_in_a_process_is_shown_and_the_process_replaced(start: Start) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            if is_first(label):
+                raise ZeroDivisionError("a bug")
+            return serve(label)
+        """
+    )
+    program.wait_for(r"main-1 \| ZeroDivisionError: a bug")
+    program.wait_for("^lrwp: main-1 ended with exit code 1; trying again in")
+    program.wait_for("main-1 serves")
+
+
+def test_a_process_that_served_its_requests_is_replaced_without_a_word(start: Start) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            return RECYCLE if is_first(label) else serve(label)
+        """,
+        settings="processes=1",
+    )
+    program.wait_for("serves")
+    assert "lrwp:" not in program.output
+
+
+def test_a_pool_that_cannot_start_at_all_says_why_once_and_gives_up(start: Start) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            raise LrwpError("there is no module named shop")
+        """,
+        settings="processes=3",
+    )
+    assert program.wait() == 1
+    assert program.output == "lrwp: there is no module named shop\n"
+
+
+def test_a_process_that_cannot_start_is_tried_again_when_others_can(start: Start) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            if label == "main-2" and is_first(label):
+                raise LrwpError("the database is busy")
+            return serve(label)
+        """
+    )
+    program.wait_for_all(
+        "main-1 serves",
+        "^lrwp: main-2 could not go on: the database is busy; (starting it again|trying again)",
+        "main-2 serves",
+    )
+
+
+# Leaving
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_pool_that_is_told_to_stop_lets_its_processes_finish(start: Start, number: signal.Signals) -> None:
+    program = start(SERVE)
+    program.wait_for_all("main-1 serves", "main-2 serves")
+    program.send(number)
+    assert program.wait() == 0
+    assert sorted(program.output.splitlines()[-2:]) == ["main-1 | main-1 drained", "main-2 | main-2 drained"]
+
+
+STUBBORN = """
+def run(settings, label):
+    signal.signal(signal.SIGTERM, lambda *_: print("I am busy"))
+    ready()
+    print(label, "serves as", os.getpid())
+    threading.Event().wait()
+"""
+
+
+def test_a_second_interrupt_kills(start: Start) -> None:
+    program = start(STUBBORN, settings="processes=1")
+    worker = pid_of(program, "main-1")
+    program.send(signal.SIGINT)
+    program.wait_for("busy")
+    while program.process.poll() is None:  # one that comes soon after the first counts as the same
+        program.send(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            program.process.wait(0.1)
+    assert program.wait() == 1
+    assert not lives(worker)
+
+
+def test_a_process_that_does_not_finish_in_time_is_killed(start: Start) -> None:
+    program = start(STUBBORN, settings="processes=1, drain_timeout=0.2")
+    program.wait_for("serves")
+    program.send(signal.SIGTERM)
+    assert program.wait() == 1
+    assert "lrwp: main-1 had not finished after 0.2 s and was killed" in program.output
+
+
+def test_a_process_that_still_loads_leaves_at_once(start: Start) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            print("loading")
+            threading.Event().wait()
+        """,
+        settings="processes=1",
+    )
+    program.wait_for("loading")
+    program.send(signal.SIGTERM)
+    assert program.wait() == 0
+
+
+def test_the_processes_of_a_killed_pool_drain_and_leave(start: Start) -> None:
+    program = start(SERVE)
+    worker = pid_of(program, "main-1")
+    program.send(signal.SIGKILL)
+    wait_until_gone(worker)
+
+
+# Renewing
+
+
+def test_hangup_replaces_the_processes_one_after_another(start: Start) -> None:
+    program = start(SERVE)
+    program.wait_for_all("main-1 serves", "main-2 serves")
+    program.send(signal.SIGHUP)
+    program.wait_for("^lrwp: replacing the processes one after another")
+    for label in ("main-1", "main-2"):
+        program.wait_for(f"{label} serves")
+        program.wait_for(f"{label} drained")
+    program.wait_for("^lrwp: all processes have been replaced")
+
+
+def test_old_processes_stay_when_a_new_one_cannot_start(start: Start) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            if is_first(label):
+                return serve(label)
+            raise LrwpError("line 3 is not Python")
+        """
+    )
+    program.wait_for_all("main-1 serves", "main-2 serves")
+    program.send(signal.SIGHUP)
+    program.wait_for(
+        "^lrwp: the new main-1 could not go on: line 3 is not Python; the old processes stay as they are"
+    )
+    program.send(signal.SIGTERM)
+    assert program.wait() == 0
+    assert program.output.count("drained") == 2
+
+
+def test_old_processes_stay_when_a_new_one_is_not_ready_in_time(start: Start) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            if is_first(label):
+                return serve(label)
+            print("the new one hangs")
+            threading.Event().wait()
+        """,
+        settings="processes=1",
+        pool="ready_timeout=0.3",
+    )
+    program.wait_for("serves")
+    program.send(signal.SIGHUP)
+    program.wait_for("the new one hangs")
+    program.wait_for("^lrwp: the new main-1 was not ready within 0.3 s; the old processes stay as they are")
+    program.send(signal.SIGTERM)
+    program.wait_for("drained")
+    assert program.wait() == 0
+
+
+def test_a_process_that_dies_while_its_heir_starts_is_followed_by_it(start: Start) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            if not is_first(label):
+                os.kill(int(Path("old").read_text()), signal.SIGKILL)
+                return serve(label, "the heir drained")
+            Path("old").write_text(str(os.getpid()))
+            return serve(label)
+        """,
+        settings="processes=1",
+    )
+    program.wait_for("serves")
+    program.send(signal.SIGHUP)
+    program.wait_for("serves")
+    program.wait_for("all processes have been replaced")
+    program.send(signal.SIGTERM)
+    program.wait_for("the heir drained")
+    assert program.wait() == 0
+
+
+def test_a_pool_under_another_supervisor_reports_when_all_its_processes_are_ready(start: Start) -> None:
+    program = start(
+        """
+        reader, writer = os.pipe()
+        os.environ["LRWP_READY_FD"] = str(writer)
+
+        def run(settings, label):
+            if label == "main-1":
+                return serve(label)
+            os.set_blocking(reader, False)
+            try:
+                os.read(reader, 1)
+            except BlockingIOError:
+                print("not yet")
+            ready()
+            os.set_blocking(reader, True)
+            print("all are ready:", os.read(reader, 1))
+            return 0
+        """
+    )
+    program.wait_for("not yet")
+    program.wait_for("all are ready: b'1'")
+
+
+def test_a_pool_leaves_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = os.listdir("/proc/self/fd")
+    settings = WorkerSettings(target="shop:app", processes=3)
+    assert Pool(settings, lambda settings, label: 0).run() == 0
+    assert os.listdir("/proc/self/fd") == before

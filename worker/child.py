@@ -1,0 +1,165 @@
+"""A child process: as its parent knows it, and how it begins and ends its own life.
+
+A child talks to its parent through a pipe whose number is in ``LRWP_READY_FD``: one byte once it is ready for
+work, or ``!`` and a sentence that says why it never will be.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, NoReturn
+
+from worker.lines import Lines
+
+READY_FD: Final = "LRWP_READY_FD"
+"""Name of the variable with the number of the pipe that a child reports through."""
+
+LABEL: Final = "LRWP_LABEL"
+"""Name of the variable with a child's label."""
+
+STDOUT: Final = 1
+STDERR: Final = 2
+
+HANDLED: Final = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+"""The signals that a parent handles, and that wait while it forks: one that came between the fork and the
+child's own handling of signals would be lost."""
+
+_PR_SET_PDEATHSIG: Final = 1
+"""From <linux/prctl.h>."""
+
+
+class Process:
+    """A child, as its parent knows it.
+
+    Attributes:
+        label: what people know it by.
+        pid: its process id, and its group's if it leads one.
+        started: when it was started, by its parent's clock.
+        leads_group: whether it and what it starts are a process group of their own.
+        lines: what it writes to STDOUT and STDERR.
+        is_overdue: whether it was killed because it did not end in time.
+    """
+
+    __slots__ = ("_report", "is_overdue", "label", "leads_group", "lines", "pid", "started")
+
+    def __init__(self, label: str, pid: int, started: float, *, leads_group: bool = False) -> None:
+        self.label = label
+        self.pid = pid
+        self.started = started
+        self.leads_group = leads_group
+        self.is_overdue = False
+        self.lines = {STDOUT: Lines(), STDERR: Lines()}
+        self._report = b""
+
+    def __repr__(self) -> str:
+        return f"<Process {self.label}, {self.pid}{', ready' if self.is_ready else ''}>"
+
+    def take_report(self, data: bytes) -> None:
+        """Take in what the child wrote into the pipe for reports."""
+        self._report += data
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has said that it is ready for work."""
+        return bool(self._report.partition(b"!")[0])
+
+    @property
+    def failure(self) -> str:
+        """The sentence in which it said why it cannot work; empty if it did not."""
+        return self._report.partition(b"!")[2].decode(errors="replace")
+
+    def send(self, number: int) -> None:
+        """Send it a signal; SIGKILL goes to all of its group."""
+        with suppress(ProcessLookupError):
+            if number == signal.SIGKILL and self.leads_group:
+                os.killpg(self.pid, number)
+            else:
+                os.kill(self.pid, number)
+
+
+def describe_end(code: int) -> str:
+    """Say how a process ended: ``code`` is its exit code, or minus the signal that killed it."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal
+        return f"was killed by signal {-code}"
+
+
+def live(
+    entry: Callable[[], int],
+    label: str,
+    *,
+    leads_group: bool,
+    parent: int,
+    pipes: Sequence[int],
+    others: Sequence[int],
+) -> NoReturn:
+    """Be the child, right after the fork: run ``entry`` and end with the exit code that it returns.
+
+    Args:
+        entry: what the child does.
+        label: what it is called.
+        leads_group: whether it becomes the leader of a process group.
+        parent: the parent's process id.
+        pipes: where to write standard output, standard error and reports to.
+        others: the parent's files, which are none of ours.
+    """
+    code = 1
+    try:
+        _take_over_signals(parent)
+        if leads_group:
+            os.setpgid(0, 0)
+        for file in others:
+            os.close(file)
+        _take_over_streams(pipes)
+        os.environ[LABEL] = label
+        os.environ[READY_FD] = str(pipes[2])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+        code = entry()
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _exit(code)
+
+
+def _take_over_signals(parent: int) -> None:
+    """Handle signals as a new process does, but leave to our parent what a terminal sends to us both."""
+    os.close(signal.set_wakeup_fd(-1))
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before the kernel was told to tell us
+            os._exit(1)
+
+
+def _take_over_streams(pipes: Sequence[int]) -> None:
+    """Read nothing, and write line by line to our parent."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for ours, standard in ((nothing, 0), (pipes[0], STDOUT), (pipes[1], STDERR)):
+        os.dup2(ours, standard)
+        os.close(ours)
+    sys.stdout = os.fdopen(STDOUT, "w", buffering=1, closefd=False, errors="backslashreplace")
+    sys.stderr = os.fdopen(STDERR, "w", buffering=1, closefd=False, errors="backslashreplace")
+
+
+def _exit(code: int) -> NoReturn:
+    """End this process as Python would, but not by way of the parent's code, which is still on our stack."""
+    with suppress(BaseException):
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code & 0xFF)
