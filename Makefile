@@ -1,0 +1,50 @@
+# Plain `make` lists what there is. Everything runs from a virtual environment in .venv, which is made from
+# the lock files on the first use and renewed when they change.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench docs lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+
+run: $(VENV)/ready ## start the demo: a dispatcher and its workers; Ctrl-C stops it
+	@exec $(BIN)/lrwp up
+
+test: $(VENV)/ready ## run all tests
+	@$(BIN)/python -m pytest -q
+
+check: $(VENV)/ready ## lint, format, types and import contracts
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/ready ## measure LRWP beside other servers and renew docs/bench.*
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+docs: $(VENV)/ready ## renew the generated pages of docs/
+	@$(BIN)/python -m lrwp.reference > docs/settings.md
+
+lock: $(VENV)/ready ## pin the newest versions that pyproject.toml allows
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade --no-header --no-annotate \
+		-o requirements.lock pyproject.toml
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade --no-header --no-annotate \
+		--group dev -o requirements-dev.lock pyproject.toml
+
+clean: ## remove the virtual environment and all caches
+	rm -rf $(VENV) .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+
+$(VENV)/ready: pyproject.toml requirements-dev.lock
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed; install it, or name it: make PYTHON=/path/to/python"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && \
+		apt-get install -y -qq python3-venv && $(PYTHON) -m venv --clear $(VENV); } || { \
+		echo "make: Python's venv module is missing; install it (on Debian: apt-get install python3-venv)"; exit 1; }
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements-dev.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
