@@ -322,10 +322,8 @@ def test_hangup_replaces_the_processes_one_after_another(start: Start) -> None:
     program.wait_for_all("main-1 serves", "main-2 serves")
     program.send(signal.SIGHUP)
     program.wait_for("^lrwp: replacing the processes one after another")
-    for label in ("main-1", "main-2"):
-        program.wait_for(f"{label} serves")
-        program.wait_for(f"{label} drained")
-    program.wait_for("^lrwp: all processes have been replaced")
+    program.wait_for_all("main-1 serves", "main-1 drained")
+    program.wait_for_all("main-2 serves", "main-2 drained", "^lrwp: all processes have been replaced")
 
 
 def test_old_processes_stay_when_a_new_one_cannot_start(start: Start) -> None:
@@ -382,8 +380,7 @@ def test_a_process_that_dies_while_its_heir_starts_is_followed_by_it(start: Star
     )
     program.wait_for("serves")
     program.send(signal.SIGHUP)
-    program.wait_for("serves")
-    program.wait_for("all processes have been replaced")
+    program.wait_for_all("serves", "all processes have been replaced")
     program.send(signal.SIGTERM)
     program.wait_for("the heir drained")
     assert program.wait() == 0
