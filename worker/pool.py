@@ -201,6 +201,7 @@ class Pool:
         if self._supervisor.is_stopping:
             if code > 0 and code != RECYCLE:
                 self._output.say(f"{process.label} {_reason(process, code)}")
+                self._supervisor.fail()
         elif self._succession and process is self._succession.heir:
             self._give_up_renewal(self._succession, _reason(process, code))
         elif process is self._leaving:

@@ -103,7 +103,11 @@ class Supervisor:
             process.is_overdue = True
             process.send(signal.SIGKILL)
             if self.is_stopping:
-                self._code = 1
+                self.fail()
+
+    def fail(self) -> None:
+        """Have :meth:`run` return 1: something went wrong on the way out."""
+        self._code = 1
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Call ``action`` in so many seconds."""
@@ -218,7 +222,7 @@ class Supervisor:
         if not self.is_stopping:
             self.stop()
         elif self._clock() - self._stopped_at > _ONE_PRESS:
-            self._code = 1
+            self.fail()
             for process in self.processes.values():
                 process.send(signal.SIGKILL)
 

@@ -265,7 +265,7 @@ def test_a_pool_that_is_told_to_stop_lets_its_processes_finish(start: Start, num
 
 STUBBORN = """
 def run(settings, label):
-    signal.signal(signal.SIGTERM, lambda *_: print("I am busy"))
+    signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"I am busy\\n"))
     ready()
     print(label, "serves as", os.getpid())
     threading.Event().wait()
@@ -291,6 +291,21 @@ def test_a_process_that_does_not_finish_in_time_is_killed(start: Start) -> None:
     program.send(signal.SIGTERM)
     assert program.wait() == 1
     assert "lrwp: main-1 had not finished after 0.2 s and was killed" in program.output
+
+
+def test_a_pool_whose_process_fails_on_its_way_out_has_failed(start: Start) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            serve(label)
+            raise ZeroDivisionError("while it drained")
+        """,
+        settings="processes=1",
+    )
+    program.wait_for("serves")
+    program.send(signal.SIGTERM)
+    assert program.wait() == 1
+    assert "lrwp: main-1 ended with exit code 1\n" in program.output
 
 
 def test_a_process_that_still_loads_leaves_at_once(start: Start) -> None:
