@@ -68,6 +68,7 @@ class Run:
         watch: is called every :data:`TICK` with the time since the start, in seconds.
 
     Attributes:
+        plan, pace, show, watch: as given; the last two may still be set before it begins.
         tally: what happened until now.
         seconds: how long the run took, when it is over.
         cpu: the CPU time that this process used in it, in seconds.
@@ -87,6 +88,7 @@ class Run:
         self.tally = Tally()
         self.seconds = 0.0
         self.cpu = 0.0
+        # What each request needs, one attribute away for the channels.
         self.now = time.perf_counter
         self.take = pace.take
         self.payload = plan.request.payload

@@ -73,7 +73,7 @@ def test_a_stall_is_measured_for_every_request_that_was_due_in_it() -> None:
     stalled = load(behave, pace=OpenPace(100, requests=20), connections=1)
     # Due every 10 ms from the start, all of them answered after 300: the last was due at 190.
     assert stalled.tally.latencies.minimum >= 0.1
-    assert stalled.tally.latencies.percentile(50) >= 0.2
+    assert stalled.tally.latencies.percentile(50) >= 0.19
 
 
 def test_what_no_channel_was_free_for_stays_unsent() -> None:
