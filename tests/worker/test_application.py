@@ -1,0 +1,385 @@
+from __future__ import annotations
+
+import functools
+import json
+
+import pytest
+
+from protocol.errors import HeaderError, LrwpError, SettingsError
+from worker import Application, HttpError, Request, Response, redirect
+from worker.errors import ContentError, RouteError, StartError
+from worker.testing import Client
+
+
+@pytest.fixture
+def app() -> Application:
+    return Application("pages")
+
+
+@pytest.fixture
+def client(app) -> Client:
+    return Client(app, prefix="/pages")
+
+
+# ── Routes ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_handler_is_called_with_the_request_and_the_parameters_of_the_path(app, client):
+    @app.get("/page/{name}/{part}")
+    def show(request, part, name):
+        assert isinstance(request, Request)
+        return f"{name} {part} {request.path} {request.prefix}"
+
+    assert client.get("/pages/page/home%20page/a%2Fb").text == "home page a/b /page/home page/a/b /pages"
+
+
+@pytest.mark.parametrize("path", ["/pages", "/pages/", "/pages?q=1"])
+def test_the_root_answers_with_and_without_a_slash(app, client, path):
+    app.get("/")(lambda request: "root")
+    assert client.get(path).text == "root"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_each_method_has_a_decorator(app, client, method):
+    getattr(app, method.lower())("/x")(lambda request: f"{request.method}!")
+    assert client.request(method, "/pages/x").text == f"{method}!"
+    others = {"GET", "POST", "PUT", "PATCH", "DELETE"} - {method}
+    assert {client.request(other, "/pages/x").status for other in others} == {405}
+
+
+def test_a_handler_may_answer_several_methods(app, client):
+    app.route("/x", methods=["PUT", "POST"])(lambda request: request.method)
+    assert client.put("/pages/x").text == "PUT"
+    assert client.post("/pages/x").text == "POST"
+
+
+def test_a_decorator_gives_the_handler_back(app):
+    def show(request):
+        return ""
+
+    assert app.get("/")(show) is show
+
+
+def test_what_is_not_registered_is_not_found(app, client):
+    app.get("/x")(lambda request: "")
+    result = client.get("/pages/y")
+    assert (result.status, result.headers["content-type"]) == (404, "text/html; charset=utf-8")
+
+
+def test_an_error_page_quotes_nothing_of_the_request(app, client):
+    app.get("/x")(lambda request: "")
+    for result in (
+        client.get("/pages/sesame"),
+        client.get("/pages/sesame%zz"),
+        client.post("/pages/x?sesame"),
+    ):
+        assert "sesame" not in result.text
+
+
+def test_a_wrong_method_is_told_the_right_ones(app, client):
+    app.get("/x")(lambda request: "")
+    app.delete("/x")(lambda request: "")
+    result = client.post("/pages/x")
+    assert (result.status, result.headers["allow"]) == (405, "DELETE, GET, HEAD, OPTIONS")
+
+
+def test_options_are_answered_by_themselves(app, client):
+    app.post("/x")(lambda request: "")
+    result = client.options("/pages/x")
+    assert (result.status, result.headers["allow"], result.body) == (204, "OPTIONS, POST", b"")
+    assert client.options("/pages/y").status == 404
+
+
+def test_options_may_have_a_handler(app, client):
+    app.route("/x", methods=["OPTIONS"])(lambda request: "mine")
+    assert client.options("/pages/x").text == "mine"
+
+
+def test_head_is_answered_from_get_with_its_length_and_without_its_body(app, client):
+    app.get("/x")(lambda request: [request.method, ["é"]])
+    result = client.head("/pages/x")
+    assert (result.status, result.body, result.headers["content-length"]) == (200, b"", "6")
+
+
+def test_head_may_have_a_handler(app, client):
+    app.route("/x", methods=["HEAD"])(lambda request: Response(headers=[("X-A", "1")]))
+    assert client.head("/pages/x").headers["x-a"] == "1"
+    assert client.get("/pages/x").status == 405
+
+
+def test_head_is_no_way_to_post(app, client):
+    app.post("/x")(lambda request: "")
+    assert client.head("/pages/x").status == 405
+    assert client.head("/pages/x").body == b""
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/pages//x", "/pages/x"),
+        ("/pages/./x?a=1", "/pages/x?a=1"),
+        ("/pages/none/../x", "/pages/x"),
+        ("/pages/../x", "/x"),
+        ("/pages//", "/pages/"),
+        ("/pages//evil.example/..//", "/pages/"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_path_that_is_not_normal_is_redirected_to_its_normal_form(app, client, path, location, method):
+    app.get("/x")(lambda request: "")
+    result = client.request(method, path)
+    assert (result.status, result.headers["location"]) == (308, location)
+
+
+def test_a_redirect_never_leads_to_another_host(app):
+    client = Client(app, prefix="/")
+    for path in (
+        "//evil.example",
+        "///evil.example",
+        "/.//evil.example",
+        "/..//evil.example",
+        "/x/..//\\evil.example",
+    ):
+        location = client.get(path).headers["location"]
+        assert location.startswith("/")
+        assert location[1] not in "/\\"
+
+
+@pytest.mark.parametrize("path", ["/pages/%", "/pages/%FF", "/pages/a%00", "/pages/%c3%28"])
+def test_a_malformed_path_is_the_clients_mistake(app, client, path):
+    app.get("/{name}")(lambda request, name: name)
+    assert client.get(path).status == 400
+
+
+# ── What cannot be registered ────────────────────────────────────────────────────────────────────────
+
+
+def complaint(app: Application, handler, path: str = "/page/{name}", methods=("GET",)) -> str:
+    with pytest.raises(RouteError) as caught:
+        app.route(path, methods=methods)(handler)
+    return str(caught.value)
+
+
+def test_a_handler_that_lacks_a_parameter_is_refused_at_once(app):
+    def show(request):
+        pass
+
+    assert "show() in tests.worker.test_application cannot be called for /page/{name}" in complaint(app, show)
+
+
+def test_a_handler_that_wants_more_than_the_path_has_is_refused_at_once(app):
+    assert "'other'" in complaint(app, lambda request, name, other: "")
+
+
+def test_a_parameter_with_the_name_of_the_request_is_refused_at_once(app):
+    assert "'request'" in complaint(app, lambda request: "", "/{request}")
+
+
+def test_an_async_handler_is_refused_at_once(app):
+    async def show(request, name):
+        pass
+
+    async def stream(request, name):
+        yield ""
+
+    assert "show() in tests.worker.test_application is async" in complaint(app, show)
+    assert "is async" in complaint(app, stream, "/other/{name}")
+
+
+def test_a_method_in_lower_case_is_refused(app):
+    expected = "'get' is not a method for /page/{name}: write it in upper case, as GET"
+    assert complaint(app, lambda request, name: "", methods=["get"]) == expected
+
+
+def test_any_callable_that_takes_the_arguments_is_a_handler(app, client):
+    class Show:
+        def __call__(self, request, name):
+            return name
+
+    app.get("/a/{name}")(Show())
+    app.get("/b/{name}")(
+        functools.partial(lambda word, request, **parameters: word + parameters["name"], "b")
+    )
+    app.get("/c")(type("Page", (Response,), {"__init__": lambda self, request: Response.__init__(self, "c")}))
+    assert [client.get(f"/pages/{path}").text for path in ("a/x", "b/x", "c")] == ["x", "bx", "c"]
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 201])
+def test_a_name_that_cannot_be_registered_is_refused(name):
+    with pytest.raises(LrwpError, match="1 to 200 printable"):
+        Application(name)
+
+
+# ── Results ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("result", "kind", "body"),
+    [
+        ("é", "text/html; charset=utf-8", "é".encode()),
+        (b"\0", "application/octet-stream", b"\0"),
+        ({"a": 1}, "application/json", b'{"a":1}'),
+        ([{"a": 1}], "application/json", b'[{"a":1}]'),
+        ([], "application/json", b"[]"),
+        (["a", ["b", ["c"]]], "text/html; charset=utf-8", b"abc"),
+        (Response("a", content_type="text/plain"), "text/plain", b"a"),
+    ],
+)
+def test_a_handler_returns_what_it_has(app, client, result, kind, body):
+    app.get("/")(lambda request: result)
+    answer = client.get("/pages")
+    assert (answer.status, answer.headers["content-type"], answer.body) == (200, kind, body)
+
+
+def test_a_generator_is_streamed(app, client):
+    @app.get("/")
+    def show(request):
+        yield "a"
+        yield b"b"
+
+    assert client.get("/pages").body == b"ab"
+
+
+def test_a_generator_that_fails_at_once_is_an_error_page(app, client):
+    @app.get("/")
+    def show(request):
+        if not request.query.get("go"):
+            raise HttpError(403)
+        yield "a"
+
+    assert client.get("/pages").status == 403
+
+
+@pytest.mark.parametrize("result", [None, 42, {1}, object()])
+def test_a_result_that_cannot_be_sent_names_its_handler(app, client, result):
+    @app.get("/")
+    def show(request):
+        return result
+
+    with pytest.raises(ContentError, match=r"show\(\) in tests.worker.test_application returned"):
+        client.get("/pages")
+
+
+def test_what_a_handler_raises_is_for_the_worker_to_log(app, client):
+    @app.get("/")
+    def show(request):
+        return 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        client.get("/pages")
+
+
+def test_a_header_that_would_split_the_response_is_for_the_worker_to_refuse(app, client):
+    app.get("/")(lambda request: Response("a", headers=[("X-A", "1\r\nX-B: 2")]))
+    with pytest.raises(HeaderError):
+        client.get("/pages")
+
+
+def test_an_http_error_is_answered_with_its_page(app, client):
+    @app.get("/")
+    def show(request):
+        raise HttpError(409, "Somebody was <faster>.", [("Retry-After", "1")])
+
+    result = client.get("/pages")
+    assert (result.status, result.headers["retry-after"]) == (409, "1")
+    assert "Somebody was &lt;faster&gt;." in result.text
+
+
+def test_what_the_client_sent_wrongly_is_never_a_500(app, client):
+    app.post("/json")(lambda request: request.json)
+    app.post("/form")(lambda request: request.form["name"])
+    app.post("/text")(lambda request: request.text)
+    app.post("/query")(lambda request: request.query["name"])
+    app.post("/header")(lambda request: request.headers["x-name"])
+    app.post("/next")(lambda request: redirect(request.query["next"]))
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert client.post("/pages/json", body="{").status == 400
+    assert client.post("/pages/form", form={"other": "1"}).status == 400
+    assert client.post("/pages/form", body="a&" * 2000, headers=form).status == 400
+    assert client.post("/pages/form", json=[]).status == 415
+    assert client.post("/pages/text", body=b"\xff").status == 400
+    assert client.post("/pages/query").status == 400
+    assert client.post("/pages/header").status == 400
+    assert client.post("/pages/next?next=/%0d%0aSet-Cookie:a=b").status == 400
+
+
+def test_json_goes_in_and_out(app, client):
+    app.put("/json")(lambda request: {"got": request.json})
+    assert client.put("/pages/json", json={"é": [1, None]}).json() == {"got": {"é": [1, None]}}
+    assert json.loads(client.put("/pages/json", body="[]").body) == {"got": []}
+
+
+# ── Start, stop, retirement ──────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_opened_at_the_start_is_closed_at_the_end_in_reverse(app):
+    steps: list[str] = []
+    for name in ("a", "b"):
+        app.on_start(lambda name=name: steps.append(f"open {name}"))
+        app.on_stop(lambda name=name: steps.append(f"close {name}"))
+    app.start()
+    app.stop()
+    assert steps == ["open a", "open b", "close b", "close a"]
+
+
+def test_hooks_are_given_back_to_be_called_elsewhere(app):
+    def hook():
+        pass
+
+    assert app.on_start(hook) is hook
+    assert app.on_stop(hook) is hook
+
+
+def test_a_start_that_fails_says_what_failed_and_why(app):
+    later = []
+
+    @app.on_start
+    def open_database():
+        raise OSError("no such file")
+
+    app.on_start(lambda: later.append(True))
+    with pytest.raises(StartError) as caught:
+        app.start()
+    assert str(caught.value) == (
+        "pages cannot start: test_a_start_that_fails_says_what_failed_and_why.<locals>.open_database() "
+        "in tests.worker.test_application failed with OSError: no such file"
+    )
+    assert isinstance(caught.value.__cause__, OSError)
+    assert later == []
+
+
+def test_a_start_that_fails_with_words_of_its_own_keeps_them(app):
+    @app.on_start
+    def open_database():
+        raise SettingsError("set DATABASE to a URL")
+
+    with pytest.raises(SettingsError, match="set DATABASE to a URL"):
+        app.start()
+
+
+def test_a_stop_that_fails_does_not_keep_the_others_from_closing(app):
+    closed = []
+    app.on_stop(lambda: closed.append("first"))
+
+    @app.on_stop
+    def close():
+        raise OSError("stuck")
+
+    app.on_stop(lambda: closed.append("last"))
+    with pytest.raises(OSError, match="stuck"):
+        app.stop()
+    assert closed == ["last", "first"]
+
+
+def test_an_application_that_retires_still_answers(app, client):
+    @app.get("/")
+    def show(request):
+        app.retire()
+        return "last"
+
+    assert not app.retired
+    assert repr(app) == "<Application pages>"
+    assert client.get("/pages").text == "last"
+    assert app.retired
+    assert repr(app) == "<Application pages, retired>"
+    assert client.get("/pages").text == "last"

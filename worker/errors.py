@@ -1,0 +1,70 @@
+"""The exceptions of the toolkit; all are :class:`protocol.errors.LrwpError`.
+
+::
+
+    LrwpError
+    ├── HttpError            an answer other than the one asked for: its status goes to the client
+    │   └── MissingFieldError  400: the request lacks a field that the handler reads
+    ├── ContentError            a handler's result that cannot be sent            ┐ the programmer's mistakes:
+    ├── WsgiError            a WSGI application broke the rules of PEP 3333    │ the log has them,
+    ├── RouteError           a route that cannot be registered                 ┘ the client gets a 500
+    └── StartError           what an application opens at its start cannot be opened
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from protocol.errors import LrwpError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class HttpError(LrwpError):
+    """An answer other than the one asked for; a handler may raise it anywhere.
+
+    Attributes:
+        status: the HTTP status, 400 to 599.
+        sentence: what the page says, as it stands; without one the page has a sentence of its own.
+        headers: further fields of the answer.
+    """
+
+    def __init__(self, status: int, sentence: str = "", headers: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__(f"{status} {sentence or phrase(status)}")
+        self.status = status
+        self.sentence = sentence
+        self.headers = tuple(headers)
+
+
+class MissingFieldError(HttpError, KeyError):
+    """A field that the handler reads and that the request does not have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(400, "The request lacks a field that this page needs.")
+        self.name = name
+
+
+class ContentError(LrwpError):
+    """A handler's result that cannot be sent."""
+
+
+class RouteError(LrwpError):
+    """A route that cannot be registered; the sentence says which one and why."""
+
+
+class StartError(LrwpError):
+    """What an application opens at its start cannot be opened; the sentence says what and why."""
+
+
+class WsgiError(LrwpError):
+    """A WSGI application broke the rules of PEP 3333."""
+
+
+def phrase(status: int) -> str:
+    """Return HTTP's own words for a status."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"

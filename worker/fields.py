@@ -1,0 +1,59 @@
+"""Fields: names with one or more values each, as queries, forms and headers have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from worker.errors import MissingFieldError
+
+
+class Fields(Mapping[str, str]):
+    """Fields by name, in the order in which they came.
+
+    ``fields["name"]`` is the first value. A name that the client did not send raises MissingFieldError, which
+    is a KeyError here and a 400 for the client; ``fields.get("name")`` is for what may be missing.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            self._values.setdefault(self._key(name), []).append(value)
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return self._value(self._values[self._key(name)])
+        except KeyError:
+            raise MissingFieldError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {', '.join(self)}>"
+
+    def getlist(self, name: str) -> list[str]:
+        """Return all values of a field, none if it was not sent."""
+        return [*self._values.get(self._key(name), ())]
+
+    def _key(self, name: str) -> str:
+        return name
+
+    def _value(self, values: list[str]) -> str:
+        return values[0]
+
+
+class Headers(Fields):
+    """Header fields: names in any case; several values of one read as one, as RFC 9110 §5.3 joins them."""
+
+    __slots__ = ()
+
+    def _key(self, name: str) -> str:
+        return name.lower()
+
+    def _value(self, values: list[str]) -> str:
+        return values[0] if len(values) == 1 else ", ".join(values)

@@ -1,0 +1,272 @@
+"""Requests: what a handler sees of an exchange, each part read when it is asked for.
+
+What the client sent wrongly raises HttpError, which the application turns into its answer; nothing that a
+client can send makes a 500 here.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
+
+from protocol.heads import read_request_head
+from worker.errors import HttpError
+from worker.fields import Fields, Headers
+
+if TYPE_CHECKING:
+    from worker.exchange import Exchange
+
+FORM: Final = "application/x-www-form-urlencoded"
+
+MOST_FIELDS: Final = 1000
+"""Most fields of a query or a form: more than people fill in, and few enough to be read in a millisecond."""
+
+_CHARSETS: Final = frozenset({"utf-8", "ascii", "iso8859-1", "cp1252", "utf-16"})
+"""Encodings of text that a client may choose, by the names of Python. Not all that Python knows: some
+take time that grows with the square of the length (CVE-2022-45061)."""
+
+_MALFORMED_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_NOT_NORMAL: Final = re.compile(rb"//|/(\.|%2e)", re.IGNORECASE)
+"""What may be an empty segment or a dot segment: a quick look, before the path is taken apart."""
+
+_IN_TARGET: Final = "%/:@!$&'()*+,;=?~"
+"""What a target may have besides letters, digits and "-._" (RFC 3986 §3.3, §3.4)."""
+
+Value = TypeVar("Value")
+
+
+class _Lazy(Generic[Value]):
+    """An attribute that is worked out when it is first read, and kept.
+
+    functools.cached_property does the same, but up to Python 3.11 it holds one lock for all requests of a
+    process: a thread that waits for a body would have kept the others from reading theirs.
+    """
+
+    def __init__(self, read: Callable[[Any], Value]) -> None:
+        self._read = read
+        self._name = read.__name__
+        self.__doc__ = read.__doc__
+
+    @overload
+    def __get__(self, request: None, owner: type) -> _Lazy[Value]: ...
+    @overload
+    def __get__(self, request: object, owner: type) -> Value: ...
+    def __get__(self, request: object | None, owner: type) -> _Lazy[Value] | Value:
+        if request is None:
+            return self
+        value = request.__dict__[self._name] = self._read(request)
+        return value
+
+
+class Request:
+    """A request.
+
+    Attributes:
+        exchange: the request as it came over the link.
+        method: the method, in upper case.
+        prefix: the path at which the application is registered, without a / at its end; empty for a whole
+            host. ``prefix + path`` is the decoded path that the client asked for.
+        scheme: ``http`` or ``https``.
+        client: the client's address as ``ip:port``, ``[ip]:port`` or ``unix:``.
+        attempt: 1 for the first worker that gets the request; 2 for the second, when the first one died.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.method = exchange.method
+        self.prefix = exchange.prefix.rstrip("/")
+        self.scheme = exchange.scheme
+        self.client = exchange.client
+        self.attempt = exchange.attempt
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.exchange.target.decode('latin-1')!r:.200}>"
+
+    @_Lazy
+    def segments(self) -> list[str]:
+        """The decoded segments of the path below the prefix.
+
+        Raises:
+            HttpError: 400, the path is malformed; 404, it is not below the prefix in this spelling.
+        """
+        segments = read_segments(self.exchange.target.partition(b"?")[0])
+        above = self.prefix.split("/")[1:]
+        if segments[: len(above)] != above:
+            raise HttpError(404)
+        return segments[len(above) :] or [""]
+
+    @_Lazy
+    def path(self) -> str:
+        """The decoded path below the prefix; it starts with a /."""
+        return "/" + "/".join(self.segments)
+
+    @_Lazy
+    def query(self) -> Fields:
+        """The fields of the query; those without a value too."""
+        return _read_fields(self.exchange.target.partition(b"?")[2])
+
+    @_Lazy
+    def headers(self) -> Headers:
+        """The header fields that an application may see."""
+        return Headers(read_request_head(self.exchange.head))
+
+    @_Lazy
+    def cookies(self) -> dict[str, str]:
+        """The cookies by name; of two with one name the first, which is for the more specific path."""
+        cookies: dict[str, str] = {}
+        for header in self.headers.getlist("cookie"):
+            for pair in header.split(";"):
+                name, equals, value = pair.partition("=")
+                if equals and name.strip():
+                    cookies.setdefault(name.strip(), _unquote_cookie(value.strip()))
+        return cookies
+
+    @_Lazy
+    def body(self) -> bytes:
+        """The whole body; ``exchange.body`` is there for what is too large to be kept in memory."""
+        return self.exchange.body.read()
+
+    @_Lazy
+    def text(self) -> str:
+        """The body as text, in the encoding that it names; UTF-8 if it names none.
+
+        Raises:
+            HttpError: 400, the body is not text in that encoding; 415, the encoding is not one that is read.
+        """
+        charset = _charset(self.headers.get("content-type", ""))
+        try:
+            return self.body.decode(charset)
+        except UnicodeDecodeError:
+            raise HttpError(400, "The body is not text in the encoding that it names.") from None
+
+    @_Lazy
+    def json(self) -> Any:
+        """The value that the body holds as JSON.
+
+        Raises:
+            HttpError: 400, it is not JSON (RFC 8259), or it is nested too deep to be read.
+        """
+        try:
+            return json.loads(self.body, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            raise HttpError(400, "The body is not JSON.") from None
+
+    @_Lazy
+    def form(self) -> Fields:
+        """The fields of a form that was sent as ``application/x-www-form-urlencoded``; empty without a body.
+
+        Raises:
+            HttpError: 400, there are too many fields; 415, the body is something else than such a form.
+        """
+        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type == FORM:
+            return _read_fields(self.body)
+        if not media_type and not self.body:
+            return Fields()
+        raise HttpError(415, f"This page reads forms that are sent as {FORM}.")
+
+    @_Lazy
+    def host(self) -> str:
+        """The host, and the port if there is one, as the client named it; ``localhost`` if it named none."""
+        return self.headers.get("host") or "localhost"
+
+    @_Lazy
+    def url(self) -> str:
+        """The whole URL that the client asked for."""
+        return f"{self.scheme}://{self.host}{_quote_target(self.exchange.target)}"
+
+    @_Lazy
+    def normal_target(self) -> str:
+        """The target with its path in normal form: what a request in another spelling is redirected to.
+
+        It starts with exactly one /, whatever the client sent, and so stays on this host.
+        """
+        path, mark, query = self.exchange.target.partition(b"?")
+        return _quote_target(normal_path(path) + mark + query)
+
+    @_Lazy
+    def is_normal(self) -> bool:
+        """Whether the path is without empty segments and dot segments."""
+        path = self.exchange.target.partition(b"?")[0]
+        return not _NOT_NORMAL.search(path) or normal_path(path) == path
+
+
+def read_segments(path: bytes) -> list[str]:
+    """Return the segments of a path, each decoded after the path was split: %2F does not divide.
+
+    Raises:
+        HttpError: 400, the path does not start with a /, an escape is malformed, or what is escaped is not
+            UTF-8 or has a NUL.
+    """
+    if not path.startswith(b"/") or _MALFORMED_ESCAPE.search(path):
+        raise HttpError(400, "The address is malformed.")
+    try:
+        segments = [unquote_to_bytes(segment).decode() for segment in path[1:].split(b"/")]
+    except UnicodeDecodeError:
+        raise HttpError(400, "The address has characters that are not encoded as UTF-8.") from None
+    if any("\0" in segment for segment in segments):
+        raise HttpError(400, "The address is malformed.")
+    return segments
+
+
+def normal_path(path: bytes) -> bytes:
+    """Return a path without empty segments and with its dot segments resolved (RFC 3986 §5.2.4).
+
+    >>> normal_path(b"/a//b/./c/../d"), normal_path(b"//host/.."), normal_path(b"/a/b/%2E%2e")
+    (b'/a/b/d', b'/', b'/a/')
+    """
+    kept: list[bytes] = []
+    name = b""
+    for segment in path[1:].split(b"/"):
+        name = segment.lower().replace(b"%2e", b".")
+        if name == b"..":
+            del kept[-1:]
+        elif name not in {b"", b"."}:
+            kept.append(segment)
+    if kept and name in {b"", b".", b".."}:
+        kept.append(b"")
+    return b"/" + b"/".join(kept)
+
+
+def _quote_target(target: bytes) -> str:
+    return quote(target, safe=_IN_TARGET)
+
+
+def _read_fields(encoded: bytes) -> Fields:
+    """Read fields by the URL Standard (§5.1): no text is malformed, and what is not UTF-8 becomes U+FFFD."""
+    try:
+        return Fields(
+            parse_qsl(
+                encoded.decode("utf-8", "replace"),
+                keep_blank_values=True,
+                max_num_fields=MOST_FIELDS,
+            )
+        )
+    except ValueError:
+        raise HttpError(400, f"The request has more than {MOST_FIELDS} fields.") from None
+
+
+def _unquote_cookie(value: str) -> str:
+    return value[1:-1] if len(value) >= 2 and value[0] == value[-1] == '"' else value
+
+
+def _charset(content_type: str) -> str:
+    match = re.search(r';\s*charset\s*=\s*"?([^\s";]+)', content_type, re.IGNORECASE)
+    if match is None:
+        return "utf-8"
+    try:
+        name = codecs.lookup(match[1]).name
+    except (LookupError, UnicodeError, ValueError):
+        name = ""
+    if name not in _CHARSETS:
+        raise HttpError(415, "The body is text in an encoding that is not read here.")
+    return name
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which Python reads but which are not JSON."""
+    raise ValueError(name)

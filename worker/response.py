@@ -1,0 +1,178 @@
+"""Responses: what a handler gives back, and how it becomes the answer on the link."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from protocol.errors import HeaderError
+from protocol.heads import write_head
+from worker.content import JSON, Pieces, encode_json, join_content, read_content, stream_content
+from worker.errors import ContentError, HttpError
+from worker.exchange import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_BODILESS: Final = frozenset({204, 205, 304})
+"""Statuses that never have a body (RFC 9110 §15.3.5, §15.3.6, §15.4.5)."""
+
+_COOKIE_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_COOKIE_VALUE: Final = re.compile(r"[!#-+\--:<-\[\]-~]*")
+"""What RFC 6265 §4.1.1 allows: printable ASCII without space, quote, comma, semicolon and backslash."""
+
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
+_URI: Final = "%:/?#[]@!$&'()*+,;=~"
+"""What a URI may have besides letters, digits and "-._" (RFC 3986 §2.2); "%" for what is encoded already."""
+
+
+class Response:
+    """A status, headers and a body.
+
+    Args:
+        body: whatever :mod:`worker.content` knows how to send; None for no body at all.
+        status: 200 to 599.
+        headers: pairs, or a mapping.
+        content_type: what the body is, where that is not what its Python type says.
+
+    Attributes:
+        headers: the fields as a list of pairs, which may be changed until the handler returns.
+
+    Raises:
+        ContentError: the body or the status cannot be sent.
+    """
+
+    __slots__ = ("_body", "headers", "status")
+
+    def __init__(
+        self,
+        body: Any = None,
+        status: int = 200,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        content_type: str = "",
+    ) -> None:
+        if not 200 <= status <= 599:
+            raise ContentError(f"{status} is not the status of an answer: choose one from 200 to 599")
+        self.status = status
+        self.headers: list[tuple[str, str]] = [
+            *(headers.items() if isinstance(headers, Mapping) else headers)
+        ]
+        self._body: Any
+        usual_type, self._body = ("", b"") if body is None else read_content(body)
+        if content_type:
+            self.set_header("Content-Type", content_type)
+        elif usual_type and not self._has("content-type"):
+            self.headers.append(("Content-Type", usual_type))
+
+    @classmethod
+    def json(cls, value: Any, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Response:
+        """Return ``value`` as JSON, a list of strings too.
+
+        Raises:
+            ContentError: JSON has no words for it.
+        """
+        return cls(encode_json(value), status, headers, JSON)
+
+    def set_header(self, name: str, value: str) -> None:
+        """Give a field this value only, whatever it was before."""
+        self.headers = [field for field in self.headers if field[0].lower() != name.lower()]
+        self.headers.append((name, value))
+
+    def set_cookie(
+        self,
+        name: str,
+        value: str,
+        *,
+        max_age: int | None = None,
+        path: str = "/",
+        domain: str = "",
+        secure: bool = False,
+        http_only: bool = True,
+        same_site: str = "Lax",
+    ) -> None:
+        """Ask the browser to keep a value and to send it back.
+
+        Args:
+            name: the cookie's name.
+            value: printable ASCII without space, quotes, comma, semicolon and backslash.
+            max_age: seconds to keep it for; None until the browser ends.
+            path: at and below which path it is sent back.
+            domain: set it to have the cookie sent to the hosts below this one too.
+            secure: whether it is sent back over TLS only.
+            http_only: whether the scripts of a page are kept from it.
+            same_site: ``Strict``, ``Lax`` or ``None``; browsers take ``None`` only from a secure cookie.
+
+        Raises:
+            HeaderError: a part of it would change the meaning of the rest.
+        """
+        if not _COOKIE_NAME.fullmatch(name):
+            raise HeaderError(f"{name!r:.100} is not the name of a cookie")
+        if not _COOKIE_VALUE.fullmatch(value):
+            raise HeaderError(f"the value of the cookie {name} has characters that need urllib.parse.quote()")
+        if ";" in path + domain + same_site:
+            raise HeaderError(f"an attribute of the cookie {name} has a semicolon")
+        parts = [f"{name}={value}", f"Path={path}", f"SameSite={same_site}"]
+        if max_age is not None:
+            parts.append(f"Max-Age={max_age}")
+        if domain:
+            parts.append(f"Domain={domain}")
+        parts += ["Secure"] * secure + ["HttpOnly"] * http_only
+        self.headers.append(("Set-Cookie", "; ".join(parts)))
+
+    def delete_cookie(self, name: str, *, path: str = "/", domain: str = "") -> None:
+        """Ask the browser to forget a cookie; path and domain are those that it was set with."""
+        self.set_cookie(name, "", max_age=0, path=path, domain=domain)
+
+    def answer(self, method: str = "GET") -> Answer:
+        """Return this response as the answer to a request with ``method``.
+
+        A streamed body is run up to its first piece, so that what goes wrong before it still becomes an
+        error page and not half an answer.
+
+        Raises:
+            HeaderError: a header would change the meaning of the message around it.
+            ContentError: the body has a piece that is not text.
+        """
+        has_body = self.status not in _BODILESS
+        is_sent = has_body and method != "HEAD"
+        if isinstance(self._body, Iterator):
+            return self._streamed_answer(self._body, is_sent)
+        whole = join_content(self._body)
+        if has_body and not is_sent and not self._has("content-length"):
+            self.headers.append(("Content-Length", str(len(whole))))
+        return Answer(self.status, write_head(self.headers), whole if is_sent else b"")
+
+    def _streamed_answer(self, body: Iterator[str | bytes], is_sent: bool) -> Answer:
+        pieces = stream_content(body)
+        first = next(pieces, b"")
+        with ExitStack() as stack:
+            stack.callback(pieces.close)
+            head = write_head(self.headers)
+            if first and is_sent:
+                stack.pop_all()
+                return Answer(self.status, head, Pieces(first, pieces))
+        return Answer(self.status, head, b"")
+
+    def _has(self, name: str) -> bool:
+        return any(field[0].lower() == name for field in self.headers)
+
+
+def redirect(location: str, status: int = 303) -> Response:
+    """Return a response that sends the browser on to ``location``.
+
+    What a URI cannot have is percent-encoded; a backslash too, which browsers take for a slash.
+
+    Args:
+        location: a path from the root of the host, or a whole URL.
+        status: 303 to go on with GET, 307 or 308 to repeat the request there.
+
+    Raises:
+        HttpError: 400, if ``location`` has control characters. Nobody writes those into a program: they came
+            with the request, so its sender is told, and cannot fill our log with errors of ours.
+    """
+    if _CONTROLS.search(location):
+        raise HttpError(400, "The address to go on to cannot be used.")
+    return Response(status=status, headers=[("Location", quote(location, safe=_URI, errors="replace"))])
