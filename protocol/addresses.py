@@ -61,7 +61,7 @@ def read_address(text: str) -> Address:
     host, _, port = text.removeprefix("tls://").rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    elif ":" in host and "/" not in host:
+    elif ":" in host and not set(host) & set("[]/"):
         raise AddressError(f"{text!r} is not an address: put an IPv6 address in brackets, as in [::1]:8080")
     if not (_HOST.fullmatch(host) and _PORT.fullmatch(port) and int(port) <= 65535):
         raise AddressError(f"{text!r} is not an address: write host:port, unix:///path or tls://host:port")
