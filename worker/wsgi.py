@@ -95,9 +95,8 @@ class _Start:
         elif self.status:
             raise WsgiError("start_response was called twice: the second time it needs exc_info")
         # PEP 3333 wants errors in the headers raised here, while the application runs.
-        self.head = write_head(headers)
-        self.headers = headers
-        self.status = _read_status(status)
+        number, head = _read_status(status), write_head(headers)
+        self.status, self.head, self.headers = number, head, headers
         return self._write
 
     def _write(self, piece: bytes) -> None:
@@ -154,12 +153,10 @@ def wsgi_handle(
     return handle
 
 
-def _answer(result: Iterable[bytes], start: _Start, is_head: bool) -> Answer:
+def _answer(result: Iterable[bytes] | None, start: _Start, is_head: bool) -> Answer:
     """Answer with whatever the application returned, and close it."""
-    try:
-        iter(result)
-    except TypeError:
-        raise WsgiError(f"the application returned {result!r:.100}, not an iterable of bytes") from None
+    if result is None:
+        raise WsgiError("the application returned None, not an iterable of bytes")
     pieces = _pieces(result, start)
     is_whole = isinstance(result, list | tuple) and sum(map(len, result)) <= limits.PIECE
     first = b"".join(pieces) if is_whole else next(pieces, b"")

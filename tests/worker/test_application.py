@@ -204,6 +204,11 @@ def test_any_callable_that_takes_the_arguments_is_a_handler(app, client):
     assert [client.get(f"/pages/{path}").text for path in ("a/x", "b/x", "c")] == ["x", "bx", "c"]
 
 
+def test_a_callable_of_c_that_does_not_say_what_it_takes_is_a_handler(app, client):
+    app.get("/c")(str)
+    assert client.get("/pages/c").text == "<Request GET '/pages/c'>"
+
+
 @pytest.mark.parametrize("name", ["", "a\nb", "x" * 201])
 def test_a_name_that_cannot_be_registered_is_refused(name):
     with pytest.raises(LrwpError, match="1 to 200 printable"):

@@ -46,6 +46,10 @@ def test_what_the_link_says_is_there_at_once():
     assert repr(r) == "<Request PUT '/a?b'>"
 
 
+def test_what_is_read_when_it_is_asked_for_says_what_it_is():
+    assert Request.path.__doc__ == "The decoded path below the prefix; it starts with a /."
+
+
 # ── Path ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -543,14 +543,33 @@ def test_pieces_that_are_not_bytes_are_refused(pieces):
         wsgi_handle(application)(exchange())
 
 
-@pytest.mark.parametrize("result", [None, 42])
-def test_a_result_that_has_no_pieces_is_refused(result):
+def test_an_application_that_returns_nothing_is_told_so():
+    with pytest.raises(WsgiError, match="returned None, not an iterable"):
+        wsgi_handle(lambda environ, start_response: start_response("200 OK", TEXT) and None)(exchange())
+
+
+def test_a_body_that_cannot_even_be_begun_is_closed():
+    class Broken(Source):
+        def __iter__(self):
+            raise ValueError("no")
+
+    source = Broken()
+    with pytest.raises(ValueError, match="no"):
+        answering_source(source)(exchange())
+    assert source.closed == 1
+
+
+def test_a_status_that_is_refused_leaves_the_head_as_it_was():
     def application(environ, start_response):
         start_response("200 OK", TEXT)
-        return result
+        try:
+            raise ValueError("no")
+        except ValueError:
+            with pytest.raises(HeaderError):
+                start_response("bad", [("X-A", "1")], sys.exc_info())
+        return [b"a"]
 
-    with pytest.raises(WsgiError, match=r"returned .* not an iterable of bytes"):
-        wsgi_handle(application)(exchange())
+    assert wsgi_handle(application)(exchange()) == (200, b"Content-Type: text/plain\r\n", b"a")
 
 
 def test_what_an_application_raises_is_for_the_worker_to_log():
