@@ -141,9 +141,10 @@ class Response:
         if isinstance(self._body, Iterator):
             return self._streamed_answer(self._body, is_sent)
         whole = join_content(self._body)
+        head = write_head(self.headers)
         if has_body and not is_sent and not self._has("content-length"):
-            self.headers.append(("Content-Length", str(len(whole))))
-        return Answer(self.status, write_head(self.headers), whole if is_sent else b"")
+            head += write_head([("Content-Length", str(len(whole)))])
+        return Answer(self.status, head, whole if is_sent else b"")
 
     def _streamed_answer(self, body: Iterator[str | bytes], is_sent: bool) -> Answer:
         pieces = stream_content(body)

@@ -92,6 +92,12 @@ def test_head_has_the_length_that_get_would_have_had():
     assert Response(["é", "a"]).answer("HEAD") == (200, PAGE_HEAD + b"Content-Length: 3\r\n", b"")
 
 
+def test_a_response_may_be_answered_with_again_and_again():
+    response = Response("a")
+    assert [response.answer(method).body for method in ("GET", "HEAD", "GET")] == [b"a", b"", b"a"]
+    assert response.headers == [("Content-Type", "text/html; charset=utf-8")]
+
+
 def test_head_keeps_a_length_that_is_given():
     answer = Response(headers=[("content-length", "1000")]).answer("HEAD")
     assert answer == (200, b"content-length: 1000\r\n", b"")
