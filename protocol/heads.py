@@ -63,7 +63,7 @@ answers, repeat from request to request; what is longer is mostly cookies, which
 client."""
 
 _MEMO_LINES: Final = 4096
-"""Most lines that each of the memories below holds: about a megabyte."""
+"""Most lines that each of the memories below holds: 1.7 MB of common lines, 2.8 MB of the longest."""
 
 _MEMO_HEAD: Final = 1024
 """Longest head of a response that is remembered: the heads of an application's pages repeat."""
