@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import selectors
 import signal
@@ -20,9 +21,10 @@ PATIENCE = 15.0
 class Program:
     """A process whose output, both streams of it, is read until something appears in it."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], reader: int) -> None:
         self.process = process
         self.output = ""
+        self._reader = reader
         self._read_to = 0
 
     def wait_for(self, pattern: str, patience: float = PATIENCE) -> re.Match[str]:
@@ -45,22 +47,31 @@ class Program:
         self._read_to = ends
 
     def _read(self, seconds: float) -> bool:
-        assert self.process.stdout is not None
+        """Read some output; returns False at its end, or after so many seconds."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
+            selector.register(self._reader, selectors.EVENT_READ)
             if seconds <= 0 or not selector.select(seconds):
                 return False
-        data = os.read(self.process.stdout.fileno(), 65536)
-        self.output += data.decode()
+        try:
+            data = os.read(self._reader, 65536)
+        except OSError:  # how the end of a terminal is told
+            return False
+        self.output += data.decode(errors="replace")
         return bool(data)
 
+    def stop_reading(self) -> None:
+        """Close our end, so that the program writes to nobody."""
+        os.close(self._reader)
+        self._reader = -1
+
     def send(self, number: signal.Signals) -> None:
+        """Send a signal to the program alone."""
         self.process.send_signal(number)
 
     def wait(self, patience: float = PATIENCE) -> int:
         """Read the output to its end and return the exit code."""
         deadline = time.monotonic() + patience
-        while self._read(deadline - time.monotonic()):
+        while self._reader >= 0 and self._read(deadline - time.monotonic()):
             pass
         try:
             return self.process.wait(max(0.1, deadline - time.monotonic()))
@@ -74,23 +85,34 @@ def running(
     *,
     cwd: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    terminal: bool = False,
 ) -> Iterator[Program]:
-    """Run Python with these arguments, in a session of its own, and leave nothing of it behind."""
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env={**os.environ, **(environ or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    with process:
-        try:
-            yield Program(process)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+    """Run Python with these arguments in a session of its own, and leave nothing of it behind.
+
+    With ``terminal`` its streams are a terminal, but not the one that controls it.
+    """
+    reader, writer = pty.openpty() if terminal else os.pipe()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=cwd,
+            env={**os.environ, **(environ or {})},
+            stdin=writer if terminal else subprocess.DEVNULL,
+            stdout=writer,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    finally:
+        os.close(writer)
+    program = Program(process, reader)
+    try:
+        yield program
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        with suppress(OSError):
+            program.stop_reading()
 
 
 def lives(pid: int) -> bool:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from worker.child import STDERR
+from worker.child import STDERR, STDOUT
 
 
 class Output:
@@ -28,8 +28,12 @@ class Output:
         _write(stream, b"".join(b"%s%s\n" % (start, line) for line in lines))
 
     def say(self, sentence: str) -> None:
-        """Write a sentence of our own to standard error."""
+        """Write a sentence of our own about what went wrong, to standard error."""
         _write(STDERR, f"lrwp: {sentence}\n".encode(errors="replace"))
+
+    def tell(self, sentence: str) -> None:
+        """Write a sentence of our own that people wait for, to standard output."""
+        _write(STDOUT, f"{sentence}\n".encode(errors="replace"))
 
 
 def _write(stream: int, data: bytes) -> None:

@@ -173,10 +173,9 @@ def test_a_reader_that_went_away_does_not_end_the_pool(start: Start, tmp_path: P
         settings="processes=1",
     )
     program.wait_for("hello")
-    assert program.process.stdout is not None
-    program.process.stdout.close()
+    program.stop_reading()
     os.killpg(program.process.pid, signal.SIGUSR1)
-    assert program.process.wait(10) == 0
+    assert program.wait() == 0
     assert (tmp_path / "wrote").exists()
 
 
