@@ -37,6 +37,13 @@ class Commands(TyperGroup):
             self.commands["load"] = _as_command(command, "load")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was typed; Ctrl-C ends it without a word, and it has not done its work."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            return 1
+
 
 def _as_command(function: Callable[..., Any], name: str) -> Any:
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -93,7 +100,9 @@ def dispatcher(
     over = {"dispatcher": read_flags(DispatcherSettings, flags)}
     configuration = _warned(read_configuration(config, os.environ, over))
     from dispatcher.server import run
+    from lrwp.log import configure_log
 
+    configure_log()
     return run(configuration.dispatcher, configuration.limits, configuration.applications)
 
 
@@ -108,8 +117,10 @@ def worker(
 ) -> int:
     """Run a worker, or with -n a pool of them, for one application."""
     settings = read_worker(os.environ, read_flags(WorkerSettings, {"target": target, **flags}))
+    from lrwp.log import configure_log
     from worker.process import run
 
+    configure_log()
     if settings.processes is None:
         return _run_alone(run, settings)
     from worker.pool import Pool

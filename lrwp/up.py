@@ -280,7 +280,7 @@ def _url(address: Address) -> str:
 
 def _painter(labels: list[str]) -> Callable[[str, str], str] | None:
     """Return what gives each label a colour of its own, or None where no terminal would show it."""
-    if "NO_COLOR" in os.environ or not (os.isatty(STDOUT) and os.isatty(2)):
+    if os.environ.get("NO_COLOR") or not (os.isatty(STDOUT) and os.isatty(2)):
         return None
     colours = {label: _COLOURS[number % len(_COLOURS)] for number, label in enumerate(labels)}
     return lambda label, prefix: f"\x1b[{colours[label]}m{prefix}\x1b[0m"

@@ -108,19 +108,32 @@ def running(
     try:
         yield program
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        for pid in in_session(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait()
         with suppress(OSError):
             program.stop_reading()
 
 
-def lives(pid: int) -> bool:
-    """Whether there is a process with this id that is not a zombie."""
+def _state_and_session(pid: int) -> tuple[str, int]:
+    """Return what /proc says of a process; a Z stands for one that has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z", 0
+    return fields[0], int(fields[3])
+
+
+def lives(pid: int) -> bool:
+    """Whether there is a process with this id that has not ended."""
+    return _state_and_session(pid)[0] != "Z"
+
+
+def in_session(session: int) -> list[int]:
+    """Return the processes that live in a session: a program, and all that it has started."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [pid for pid in pids if lives(pid) and _state_and_session(pid)[1] == session]
 
 
 def wait_until_gone(pid: int, patience: float = PATIENCE) -> None:

@@ -112,10 +112,7 @@ def _check_not_shadowed(name: str, folder: Path) -> None:
         return
     file = getattr(loaded, "__file__", None)
     if file is None or not Path(file).resolve().is_relative_to(folder.resolve()):
-        owner = "LRWP" if root in {"worker", "protocol", "dispatcher", "lrwp"} else "Python"
-        raise LoadError(
-            f"{theirs[0]} cannot be loaded, because a part of {owner} is called {root} too: rename it"
-        )
+        raise LoadError(f"{theirs[0]} cannot be loaded, because LRWP uses another module {root}: rename it")
 
 
 def _describe_absence(name: str, missing: str, folder: Path) -> str:

@@ -54,12 +54,21 @@ Start = Callable[..., Program]
 def start(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
-        def start(run: str, *, settings: str = "processes=2", pool: str = "", **environ: str) -> Program:
+        def start(
+            run: str,
+            *,
+            settings: str = "processes=2",
+            pool: str = "",
+            terminal: bool = False,
+            **environ: str,
+        ) -> Program:
             source = f"""{PRELUDE}\n{textwrap.dedent(run)}
 settings = WorkerSettings(target="shop.main:app", {settings})
 sys.exit(Pool(settings, run, backoff=lambda: Backoff(0.05, 0.2), {pool}).run())
 """
-            program: AbstractContextManager[Program] = running(["-c", source], cwd=tmp_path, environ=environ)
+            program: AbstractContextManager[Program] = running(
+                ["-c", source], cwd=tmp_path, environ=environ, terminal=terminal
+            )
             return stack.enter_context(program)
 
         yield start
@@ -338,6 +347,15 @@ def test_hangup_replaces_the_processes_one_after_another(start: Start) -> None:
     program.wait_for("^lrwp: replacing the processes one after another")
     program.wait_for_all("main-1 serves", "main-1 drained")
     program.wait_for_all("main-2 serves", "main-2 drained", "^lrwp: all processes have been replaced")
+
+
+def test_hangup_of_a_terminal_that_is_gone_stops(start: Start) -> None:
+    program = start(SERVE, settings="processes=1", terminal=True)
+    worker = pid_of(program, "main-1")
+    program.stop_reading()
+    program.send(signal.SIGHUP)
+    assert program.wait() == 0
+    assert not lives(worker)
 
 
 def test_old_processes_stay_when_a_new_one_cannot_start(start: Start) -> None:

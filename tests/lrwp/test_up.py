@@ -1,0 +1,274 @@
+"""``lrwp up`` with its real dispatcher and pools, on Unix sockets."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from lrwp.admin import ask
+from lrwp.configuration import read_configuration
+from lrwp.up import Up
+from protocol.addresses import Address
+from protocol.errors import SettingsError
+from tests.programs import Program, in_session, running, wait_until_gone
+
+SHOP = """
+import os, time
+from worker import Application
+app = Application("shop")
+print("I am", os.getpid())
+
+@app.get("/")
+def show(request):
+    return os.environ["LRWP_LABEL"]
+
+@app.get("/slow")
+def think(request):
+    print("thinking")
+    time.sleep(0.5)
+    return "thought"
+
+@app.get("/last")
+def leave(request):
+    app.retire()
+    return "bye"
+"""
+
+POOL = '[pools.shop]\ntarget = "shop:app"\nprocesses = 2\nlabel = ["ONE", "TWO"]\n'
+READY = r"^LRWP is ready: unix://\S+  \(admin unix://\S+status\) — Ctrl-C stops it$"
+
+Start = Callable[..., Program]
+
+
+class Site:
+    """A folder with an application, and a configuration beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.http = Address("unix", path=str(folder / "http"))
+        self.config = folder / "configs" / "site.toml"
+        (folder / "shop.py").write_text(SHOP)
+        (folder / "configs" / "www").mkdir(parents=True)
+        (folder / "configs" / "www" / "index.html").write_text("a file")
+
+    def configure(self, more: str) -> Path:
+        listeners = "".join(f'{name} = "unix://{self.folder}/{name}"\n' for name in ("http", "link", "admin"))
+        self.config.write_text(f"[dispatcher]\n{listeners}docroot = 'www'\n{more}")
+        self.config.chmod(0o600)
+        return self.config
+
+    def get(self, path: str) -> str:
+        return ask(self.http, path).decode()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.fixture
+def start(site: Site) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def start(more: str = POOL, *, terminal: bool = False, **environ: str) -> Program:
+            config = site.configure(more)
+            arguments = ["-P", "-m", "lrwp", "up", str(config.relative_to(site.folder))]
+            program = running(arguments, cwd=site.folder, environ=environ, terminal=terminal)
+            return stack.enter_context(program)
+
+        yield start
+
+
+def pid_of(label: str, program: Program) -> int:
+    """Return the process that says next who it is under this label."""
+    return int(program.wait_for(rf"^{label} +\| I am (\d+)$")[1])
+
+
+def program_of(name: bytes, program: Program) -> int:
+    """Return the process that is this command of lrwp and no child of it."""
+    for pid in in_session(program.process.pid):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if name in command and os.getpgid(pid) == pid:
+            return pid
+    raise AssertionError(f"there is no {name!r}")
+
+
+def test_a_site_comes_up_from_another_folder_s_configuration_and_leaves_nothing_behind(
+    start: Start, site: Site
+) -> None:
+    program = start()
+    program.wait_for(READY)
+    assert site.get("/shop") in {"ONE", "TWO"}
+    assert site.get("/index.html") == "a file"
+    program.send(signal.SIGTERM)
+    assert program.wait() == 0
+    assert in_session(program.process.pid) == []
+    assert "Traceback" not in program.output
+
+
+def test_what_was_accepted_is_answered_before_all_leave(start: Start, site: Site) -> None:
+    program = start()
+    program.wait_for(READY)
+    answers: list[str] = []
+    client = threading.Thread(target=lambda: answers.append(site.get("/shop/slow")))
+    client.start()
+    program.wait_for("thinking")
+    program.send(signal.SIGINT)
+    assert program.wait() == 0
+    client.join()
+    assert answers == ["thought"]
+
+
+def test_lines_have_aligned_labels_of_their_processes(start: Start, site: Site) -> None:
+    program = start()
+    pid_of("ONE", program)
+    program.wait_for(READY)
+    program.send(signal.SIGTERM)
+    assert program.wait() == 0
+    lines = [line for line in program.output.splitlines() if not line.startswith("LRWP")]
+    assert {line[:13] for line in lines} == {"dispatcher | ", "ONE        | ", "TWO        | "}
+
+
+def test_the_variables_of_a_pool_and_of_the_environment_arrive(start: Start, site: Site) -> None:
+    (site.folder / "shop.py").write_text(
+        "import os\nfrom worker import Application\napp = Application(os.environ['SHOP_NAME'])\n"
+        "app.get('/')(lambda request: str(os.environ.get('LRWP_LABEL')))"
+    )
+    program = start(
+        '[pools.till]\ntarget = "shop"\nenv = { SHOP_NAME = "kiosk" }\n', LRWP_WORKER_PATH="/a,/b"
+    )
+    program.wait_for(READY)
+    assert (site.get("/a"), site.get("/b")) == ("till-1", "till-1")
+
+
+def test_a_killed_worker_is_replaced(start: Start, site: Site) -> None:
+    program = start()
+    first = pid_of("ONE", program)
+    program.wait_for(READY)
+    os.kill(first, signal.SIGKILL)
+    program.wait_for(r"^shop       \| lrwp: ONE was killed by SIGKILL; (starting it|trying) again")
+    assert pid_of("ONE", program) != first
+    program.wait_for(r"link joined .*link=ONE")
+
+
+@pytest.mark.parametrize(("member", "command"), [("dispatcher", b"dispatcher"), ("shop", b"worker")])
+def test_a_killed_program_is_replaced_and_the_others_find_it_again(
+    start: Start, site: Site, member: str, command: bytes
+) -> None:
+    program = start()
+    program.wait_for(READY)
+    os.kill(program_of(command, program), signal.SIGKILL)
+    program.wait_for(rf"^lrwp: {member} was killed by SIGKILL; (starting it|trying) again")
+    program.wait_for_all(r"link joined .*link=ONE", r"link joined .*link=TWO")
+    assert site.get("/shop") in {"ONE", "TWO"}
+    program.send(signal.SIGTERM)
+    assert program.wait() == 0
+
+
+def test_hangup_replaces_the_workers(start: Start, site: Site) -> None:
+    program = start()
+    program.wait_for(READY)
+    program.send(signal.SIGHUP)
+    program.wait_for_all(
+        r"^ONE +\| I am \d+$",
+        r"^TWO +\| I am \d+$",
+        r"^shop +\| lrwp: all processes have been replaced",
+    )
+    assert site.get("/shop") in {"ONE", "TWO"}
+
+
+def test_a_pool_that_cannot_load_says_why_and_the_others_serve(start: Start, site: Site) -> None:
+    program = start(POOL + '[pools.broken]\ntarget = "shopp:app"\nprocesses = 2\n')
+    program.wait_for_all(
+        r"^broken     \| lrwp: there is no module shopp in .*; did you mean shop\?$",
+        r"^lrwp: broken ended with exit code 1; trying again in",
+        r"link joined .*link=ONE",
+    )
+    assert site.get("/shop") in {"ONE", "TWO"}
+    assert "LRWP is ready" not in program.output
+
+
+def test_a_pool_that_has_done_its_work_is_not_started_again(start: Start, site: Site) -> None:
+    program = start('[pools.shop]\ntarget = "shop:app"\n')
+    worker = pid_of("shop-1", program)
+    program.wait_for(READY)
+    assert site.get("/shop/last") == "bye"
+    wait_until_gone(worker)
+    program.send(signal.SIGTERM)
+    assert program.wait() == 0
+    assert "again" not in program.output
+
+
+def test_a_dispatcher_that_cannot_start_is_told_once_and_ends_it_all(start: Start, site: Site) -> None:
+    (site.folder / "http").mkdir()
+    program = start()
+    assert program.wait() == 1
+    assert len(re.findall("cannot listen on", program.output)) == 1
+    assert in_session(program.process.pid) == []
+
+
+def test_a_dispatcher_that_was_told_to_stop_takes_all_with_it(start: Start) -> None:
+    program = start()
+    program.wait_for(READY)
+    os.kill(program_of(b"dispatcher", program), signal.SIGTERM)
+    assert program.wait() == 0
+    assert in_session(program.process.pid) == []
+
+
+def test_a_second_one_is_refused(start: Start) -> None:
+    start().wait_for(READY)
+    second = start()
+    assert second.wait() == 1
+    assert re.fullmatch(
+        r"lrwp: a dispatcher is running at unix://\S+/admin already:"
+        r" stop it, or give this one other addresses\n",
+        second.output,
+    )
+
+
+def test_a_second_interrupt_kills_all(start: Start, site: Site) -> None:
+    (site.folder / "shop.py").write_text(
+        "import signal, threading\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('stubborn')\nthreading.Event().wait()"
+    )
+    program = start('[pools.shop]\ntarget = "shop:app"\n')
+    program.wait_for("stubborn")
+    program.send(signal.SIGINT)
+    program.wait_for("link|draining")
+    while program.process.poll() is None:
+        program.send(signal.SIGINT)
+        threading.Event().wait(0.1)
+    assert program.wait() == 1
+    assert in_session(program.process.pid) == []
+
+
+def test_all_leave_when_it_is_killed(start: Start) -> None:
+    program = start()
+    program.wait_for(READY)
+    pids = in_session(program.process.pid)
+    assert len(pids) == 5
+    program.send(signal.SIGKILL)
+    for pid in pids:
+        wait_until_gone(pid)
+
+
+@pytest.mark.parametrize(
+    ("no_colour", "label"), [("", "\x1b[36mdispatcher |\x1b[0m "), ("1", "dispatcher | ")]
+)
+def test_labels_have_colours_on_a_terminal_that_wants_them(start: Start, no_colour: str, label: str) -> None:
+    program = start("", terminal=True, NO_COLOR=no_colour)
+    program.wait_for("LRWP is ready")
+    assert label in program.output
+
+
+def test_a_port_that_the_system_chooses_could_not_be_known(site: Site) -> None:
+    site.config.write_text('[dispatcher]\nlink = "127.0.0.1:0"')
+    with pytest.raises(SettingsError, match=r"link = 127\.0\.0\.1:0 lets the system choose a port"):
+        Up(site.config, read_configuration(site.config, {}))

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from worker.child import Process, describe_end
+
+
+def test_one_byte_says_that_a_process_is_ready() -> None:
+    process = Process("ONE", 12, 0.0)
+    assert (process.is_ready, process.failure) == (False, "")
+    process.take_report(b"+")
+    assert (process.is_ready, process.failure) == (True, "")
+
+
+def test_a_sentence_says_why_a_process_will_never_be_ready_however_it_arrives() -> None:
+    process = Process("ONE", 12, 0.0)
+    for byte in "!no café".encode():
+        process.take_report(bytes([byte]))
+    assert (process.is_ready, process.failure) == (False, "no café")
+
+
+def test_a_process_that_was_ready_may_still_say_why_it_went() -> None:
+    process = Process("ONE", 12, 0.0)
+    process.take_report(b"+!the secret was changed")
+    assert (process.is_ready, process.failure) == (True, "the secret was changed")
+
+
+def test_a_process_says_who_it_is() -> None:
+    process = Process("ONE", 12, 0.0)
+    assert repr(process) == "<Process ONE, 12>"
+    process.take_report(b"+")
+    assert repr(process) == "<Process ONE, 12, ready>"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (0, "ended with exit code 0"),
+        (3, "ended with exit code 3"),
+        (-signal.SIGSEGV, "was killed by SIGSEGV"),
+        (-40, "was killed by signal 40"),
+    ],
+)
+def test_an_end_is_described(code: int, words: str) -> None:
+    assert describe_end(code) == words
