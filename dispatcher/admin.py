@@ -21,7 +21,9 @@ JSON: Final = ResponseHead(
     b"Content-Type: application/json\r\nCache-Control: no-store\r\n", None, False, False
 )
 NOT_FOUND: Final = Failure(404, "The admin pages are /live, /ready and /status.")
-NOT_ALLOWED: Final = Failure(405, "The admin pages are read with GET.")
+NOT_ALLOWED: Final = ResponseHead(
+    b"Content-Type: text/plain; charset=utf-8\r\nAllow: GET, HEAD\r\n", None, False, False
+)
 
 
 class Admin:
@@ -66,7 +68,7 @@ class Admin:
         if page is None:
             exchange.client.fail(NOT_FOUND)
         elif exchange.method not in {"GET", "HEAD"}:
-            exchange.client.fail(NOT_ALLOWED)
+            exchange.client.respond(405, NOT_ALLOWED, b"The admin pages are read with GET.\n", True)
         else:
             status, content = page()
             exchange.client.respond(status, JSON, json.dumps(content).encode() + b"\n", True)
@@ -98,7 +100,7 @@ class Admin:
                 "requests": front.requests,
             },
             "applications": [_application(queue) for queue in front.broker.queues.values()],
-            "links": [_link(connection, now) for connection in front.links if connection.link is not None],
+            "links": [_link(link, now) for link in front.links if link.link in front.broker.links],
         }
 
 

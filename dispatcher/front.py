@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
@@ -15,11 +16,12 @@ from dispatcher.broker import ApplicationQueue, Broker, Link
 from dispatcher.exchange import LEAVING, Exchange, Failure
 from dispatcher.routes import Routes
 from dispatcher.settings import ApplicationSettings
+from protocol.errors import RejectedError
 from protocol.heads import read_request_head
-from protocol.registration import Claim
+from protocol.registration import Claim, RegistrationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from dispatcher.accesslog import AccessLog
     from dispatcher.framing import BadRequest
@@ -36,6 +38,39 @@ UNCONFIGURED: Final = ApplicationSettings()
 
 NOT_FOUND: Final = Failure(404, "There is nothing at this address.")
 
+UNIX: Final = "unix:"
+"""The peer of a client that came through a Unix socket: a proxy, behind which anybody may be."""
+
+
+class Fields(Mapping[str, str]):
+    """The fields of a request; those that came more than once are joined (RFC 9110 §5.3).
+
+    They are read when the first of them is asked for, because most paths have no file that could ask.
+    """
+
+    __slots__ = ("_fields", "_head")
+
+    def __init__(self, head: bytes) -> None:
+        self._head = head
+        self._fields: dict[str, str] | None = None
+
+    def _read(self) -> dict[str, str]:
+        if self._fields is None:
+            self._fields = {}
+            for name, value in read_request_head(self._head):
+                earlier = self._fields.get(name)
+                self._fields[name] = value if earlier is None else f"{earlier}, {value}"
+        return self._fields
+
+    def __getitem__(self, name: str) -> str:
+        return self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
 
 class Front:
     """Takes in requests and workers, and brings them together.
@@ -49,10 +84,11 @@ class Front:
         secret: what workers must prove to know, or None.
         leaving: whether nothing new is taken.
         done: set when, after that, the last client's connection has ended.
+        deserted: set when, after that, the last worker's connection has ended.
         most_connections: how many clients may be connected at once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what a dispatcher consists of
         self,
         limits: Limits,
         applications: Mapping[str, ApplicationSettings],
@@ -74,6 +110,7 @@ class Front:
         self.date = b""
         self.most_connections: float = limits.connections or float("inf")
         self.done = asyncio.Event()
+        self.deserted = asyncio.Event()
         self._by_address: dict[str, int] = {}
         self._static = static
         self._access_log = access_log
@@ -93,22 +130,29 @@ class Front:
     def admit(self, connection: HttpConnection) -> bool:
         """Take a new connection in, or say that there are too many."""
         self.connections.add(connection)
-        count = 0
-        if self.limits.connections_per_address:
-            address = connection.peer.rpartition(":")[0]
-            self._by_address[address] = count = self._by_address.get(address, 0) + 1
-        return len(self.connections) <= self.most_connections and count <= self.limits.connections_per_address
+        if self.leaving:
+            self.done.clear()
+            connection.hurry(self.now() + GRACE)
+        count = self._count(connection, 1)
+        most = self.limits.connections_per_address
+        return len(self.connections) <= self.most_connections and (not most or count <= most)
 
     def gone(self, connection: HttpConnection) -> None:
         """Forget a connection."""
         self.connections.discard(connection)
-        if self.limits.connections_per_address:
-            address = connection.peer.rpartition(":")[0]
-            self._by_address[address] -= 1
-            if not self._by_address[address]:
-                del self._by_address[address]
+        self._count(connection, -1)
         if self.leaving and not self.connections:
             self.done.set()
+
+    def _count(self, connection: HttpConnection, change: int) -> int:
+        """Return how many connections the client's address has, if there is a bound to that."""
+        if not self.limits.connections_per_address or connection.peer == UNIX:
+            return 0
+        address = connection.peer.rpartition(":")[0]
+        self._by_address[address] = count = self._by_address.get(address, 0) + change
+        if not count:
+            del self._by_address[address]
+        return count
 
     def handle(self, exchange: Exchange) -> None:
         """Give a request to its application, to a static file, or turn it away."""
@@ -116,7 +160,7 @@ class Front:
         if queue is not None and queue.links:
             exchange.application = queue.name
             self.broker.submit(exchange, queue, exchange.arrived)
-        elif (queue is None or queue.lost_at is None) and self._answer_with_file(exchange):
+        elif self._answer_with_file(exchange, queue):
             pass
         elif queue is None:
             exchange.client.fail(NOT_FOUND)
@@ -126,11 +170,18 @@ class Front:
             exchange.application = queue.name
             self.broker.submit(exchange, queue, exchange.arrived)
 
-    def _answer_with_file(self, exchange: Exchange) -> bool:
+    def _answer_with_file(self, exchange: Exchange, queue: ApplicationQueue | None) -> bool:
+        """Answer with a static file if that is right and there is one.
+
+        Where an application is known, a file stands in for it, and so does only what a file can: it answers
+        GET and HEAD. A worker that was lost without a goodbye will be back soon, and is waited for.
+        """
         if self._static is None:
             return False
+        if queue is not None and (queue.lost_at is not None or exchange.method not in {"GET", "HEAD"}):
+            return False
         path = exchange.target.partition(b"?")[0].decode("latin-1")
-        answer = self._static.find(exchange.method, path, dict(read_request_head(exchange.head)))
+        answer = self._static.find(exchange.method, path, Fields(exchange.head))
         if answer is None:
             return False
         exchange.client.respond_file(answer)
@@ -158,24 +209,57 @@ class Front:
         """Let a registered worker serve its applications.
 
         Raises:
-            RegistrationError: another application serves one of its paths.
+            RegistrationError: two applications would serve one path.
+            RejectedError: we are leaving.
         """
-        for claim in registration.applications:
-            self.routes.check(claim, claim.name)
+        claims = registration.applications
+        if self.leaving and not any(self._is_waited_for(claim.name) for claim in claims):
+            raise RejectedError("draining", "this dispatcher is stopping")
+        self._check(claims)
         for other in list(self.links):
             if other.registration is not None and other.registration.instance == registration.instance:
                 other.fence()
-        queues = {}
-        for claim in registration.applications:
-            queues[claim.name] = queue = self._queue(claim.name)
-            self._claim(queue, claim)
+        queues = {claim.name: self._queue(claim.name) for claim in claims}
+        for claim in claims:
+            self._claim(queues[claim.name], claim)
+        for queue in queues.values():
+            self._release(queue, [claim for claim, count in queue.claims.items() if not count])
         link = Link(_name_of(registration), registration.window, connection)
         connection.accept(link, registration)
         self.broker.join(link, queues.values(), self.now())
 
+    def _is_waited_for(self, name: str) -> bool:
+        """Whether a request that we have accepted waits for a worker of this application."""
+        queue = self.broker.queues.get(name)
+        return queue is not None and len(queue) > 0
+
+    def _check(self, claims: Iterable[Claim]) -> None:
+        """Raise RegistrationError if two applications would serve one path.
+
+        One that is only remembered, since its workers have left, gives its path up to one that has a worker.
+        """
+        wanted: dict[tuple[str, str], str] = {}
+        for claim in claims:
+            name = wanted.setdefault((claim.host, claim.path), claim.name)
+            if name != claim.name:
+                raise RegistrationError(
+                    f"{claim.path} cannot be served by both {name} and {claim.name}: choose another path"
+                )
+        for queue in self.broker.queues.values():
+            if not queue.links and not queue.configured:
+                stale = [c for c in queue.claims if wanted.get((c.host, c.path), c.name) != c.name]
+                self._release(queue, stale)
+        for claim in claims:
+            self.routes.check(claim, claim.name)
+
     def dismiss(self, connection: LinkConnection) -> None:
-        """Forget a worker's connection, and take back what the worker was registered for."""
+        """Forget a worker's connection, and take back what the worker was registered for.
+
+        The paths of an application without workers stay known, until it is forgotten itself.
+        """
         self.links.discard(connection)
+        if self.leaving and not self.links:
+            self.deserted.set()
         if connection.registration is None:
             return
         for claim in connection.registration.applications:
@@ -183,9 +267,13 @@ class Front:
             if queue is None or claim not in queue.claims:
                 continue
             queue.claims[claim] -= 1
-            if not queue.claims[claim] and queue.links:  # the others serve it elsewhere
-                del queue.claims[claim]
-                self.routes.remove([claim])
+            if not queue.claims[claim] and queue.links:
+                self._release(queue, [claim])
+
+    def _release(self, queue: ApplicationQueue, claims: Iterable[Claim]) -> None:
+        for claim in claims:
+            del queue.claims[claim]
+            self.routes.remove([claim])
 
     def _queue(self, name: str) -> ApplicationQueue:
         queue = self.broker.queues.get(name)
@@ -232,6 +320,9 @@ class Front:
         self.broker.expire(now)
         for queue in self.broker.forget_applications(now):
             self.routes.remove(queue.claims)
+        if self.leaving:  # those whose answer had begun before have not been told to close
+            for connection in self.connections:
+                connection.hurry(now + GRACE)
         for connection in [c for c in self.connections if c.deadline <= now]:
             connection.overdue(now)
         for link in list(self.links):
@@ -256,6 +347,8 @@ class Front:
             connection.hurry(now + GRACE)
         if not self.connections:
             self.done.set()
+        if not self.links:
+            self.deserted.set()
 
 
 def _claims(name: str, settings: ApplicationSettings) -> list[Claim]:

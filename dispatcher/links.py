@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import structlog
 
-from dispatcher.broker import Link
 from protocol import limits
-from protocol.errors import HeaderError, RemoteProtocolError
+from protocol.errors import HeaderError, RejectedError, RemoteProtocolError
 from protocol.heads import read_response_head
-from protocol.link import DispatcherEnd, State
+from protocol.link import DispatcherEnd
 from protocol.registration import RegistrationError, is_proof, prove, read_registration
 
 if TYPE_CHECKING:
-    from dispatcher.broker import Broker
+    from dispatcher.broker import Broker, Link
     from dispatcher.exchange import Exchange
     from protocol.registration import Registration
 
@@ -28,6 +27,12 @@ MISSED: Final = 3
 REGISTRATION_TIME: Final = 10.0
 """Seconds for a worker to register after it has connected."""
 
+CLOSING_TIME: Final = 5.0
+"""Seconds for a worker to take what was written to it before its link was closed."""
+
+FIRST_BYTE: Final = 0x00
+"""What every LRWP/3 link begins with: the highest byte of the length of a frame, which is below 16 MiB."""
+
 
 class Station(Protocol):
     """Where links arrive.
@@ -36,24 +41,36 @@ class Station(Protocol):
         broker: who decides.
         secret: what workers must prove to know, or None.
         heartbeat: seconds between two pings on an idle link.
-        leaving: whether the dispatcher is stopping.
         links: every connection of a worker, registered or not.
     """
 
     broker: Broker
     secret: bytes | None
     heartbeat: float
-    leaving: bool
     links: set[LinkConnection]
 
     def now(self) -> float:
         """Return the time in seconds of a monotonic clock."""
 
     def enlist(self, connection: LinkConnection, registration: Registration) -> None:
-        """Let a registered worker serve its applications; RegistrationError if it cannot."""
+        """Let a worker serve its applications; RegistrationError or RejectedError if it may not."""
 
     def dismiss(self, connection: LinkConnection) -> None:
         """Forget a connection, and what its worker was registered for."""
+
+
+class Upload(NamedTuple):
+    """The body of a request on its way to a worker.
+
+    Attributes:
+        id: the exchange's id on this link; the exchange itself may have another by now, on another link.
+        exchange: the exchange.
+        offset: how much of its body was sent.
+    """
+
+    id: int
+    exchange: Exchange
+    offset: int
 
 
 class LinkConnection(asyncio.Protocol):
@@ -74,9 +91,11 @@ class LinkConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._outbox: list[bytes] = []
         self._unsent: list[Exchange] = []
-        self._uploads: list[tuple[Exchange, int]] = []
+        self._uploads: list[Upload] = []
         self._full = False
+        self._is_uploading = False
         self._nonce = b""
+        self._has_begun = False
         self._heard_at = self._pinged_at = station.now()
         self.link: Link | None = None
         self.registration: Registration | None = None
@@ -96,38 +115,44 @@ class LinkConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in what the worker sent."""
+        if not self._has_begun:
+            self._has_begun = True
+            if data[0] != FIRST_BYTE:
+                self._drop(f"what it sent first, {data[:16]!r}, is not LRWP/3: is it meant for another port?")
+                return
         try:
-            if self._end.state is State.NEW and data[:1] != b"\x00":
-                raise RemoteProtocolError("the first byte is not that of an LRWP/3 frame")
             self._end.receive(data)
         except RemoteProtocolError as error:
             self._drop(f"it broke the protocol: {error}")
 
     def eof_received(self) -> bool:
-        """Let the connection end: a worker that sends nothing more is gone."""
+        """End the connection: a worker that sends nothing more is gone, and what it was sent is lost."""
+        self._transport.abort()
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Settle what the worker held."""
-        self._end.lose()
-        if self.link is not None:
-            if self.link in self._station.broker.links:
-                log.info("link lost", link=self.link.name, peer=self.peer, held=len(self.link.held))
-            self._station.broker.leave(self.link, self._station.now(), self._unsent)
-        self._outbox.clear()
+        if self.link is not None and self.link in self._station.broker.links:
+            log.info("link lost", link=self.link.name, peer=self.peer, held=len(self.link.held))
+        self._settle()
         self._station.dismiss(self)
 
     def _drop(self, reason: str) -> None:
         """Cut the link off; its exchanges are settled, nobody else notices."""
-        log.warning("link dropped", link=self.link.name if self.link else None, peer=self.peer, reason=reason)
+        log.warning("link dropped", link=self.link.name if self.link else "-", peer=self.peer, reason=reason)
         self._transport.abort()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Take no part in anything any more, and have the broker settle what the worker held."""
         self._end.lose()
+        self._uploads.clear()
         if self.link is not None:
             self._station.broker.leave(self.link, self._station.now(), self._unsent)
 
     # ── Registration ─────────────────────────────────────────────────────────────────────────────
 
-    def on_register(
+    def on_register(  # noqa: PLR0917 - as many arguments as the message has fields
         self,
         version: int,
         instance: str,
@@ -141,15 +166,14 @@ class LinkConnection(asyncio.Protocol):
         if version != limits.VERSION:
             self._reject("version", f"this dispatcher speaks LRWP/{limits.VERSION}, not LRWP/{version}")
             return
-        if self._station.leaving:
-            self._reject("draining", "this dispatcher is stopping")
-            return
         try:
             registration = read_registration(instance, applications, window, labels)
             if self._is_proved(registration, nonce, proof):
                 self._station.enlist(self, registration)
         except RegistrationError as error:
             self._reject("registration", str(error))
+        except RejectedError as error:
+            self._reject(error.code, str(error))
 
     def _is_proved(self, registration: Registration, nonce: bytes, proof: bytes) -> bool:
         """Return whether the worker may register; if it has not been asked for its proof, ask."""
@@ -170,6 +194,7 @@ class LinkConnection(asyncio.Protocol):
         log.warning("worker rejected", peer=self.peer, code=code, reason=sentence)
         self._write(self._end.rejected(code, sentence))
         self._flush()
+        self._heard_at = self._station.now()
         self._transport.close()
 
     def accept(self, link: Link, registration: Registration) -> None:
@@ -189,9 +214,13 @@ class LinkConnection(asyncio.Protocol):
         self._heard_at = now
         try:
             response = read_response_head(head)
+            if not 200 <= status <= 999:
+                raise HeaderError(f"{status} is not the status of an answer")
         except HeaderError as error:
             log.error("unusable answer", link=self.link.name, path=subject.path, reason=str(error))
-            self._spoil(subject, last, now)
+            station.broker.spoil(subject)
+            if last:
+                station.broker.discard(self.link, subject, now)
             return
         subject.begun = True
         if last:
@@ -202,20 +231,12 @@ class LinkConnection(asyncio.Protocol):
             subject.client.respond(status, response, body, False)
             self._hold_up(subject)
 
-    def _spoil(self, subject: Exchange, last: bool, now: float) -> None:
-        assert self.link is not None  # noqa: S101 - an unregistered worker has no exchange to answer
-        broker = self._station.broker
-        if last:
-            broker.spoil(subject)
-            broker.discard(self.link, subject, now)
-        else:
-            broker.spoil(subject)
-
     def on_body(self, subject: Exchange, piece: bytes, last: bool) -> None:
         """Pass the next piece of an answer on to the client."""
         assert self.link is not None  # noqa: S101 - an unregistered worker has no exchange to answer
         self._heard_at = self.link.quiet_since = now = self._station.now()
         if last:
+            self._go_on()  # what the client has not taken is with the client's connection now
             self._station.broker.release(self.link, subject, now)
             subject.client.respond_body(piece, True)
         else:
@@ -282,24 +303,23 @@ class LinkConnection(asyncio.Protocol):
         self._unsent.append(exchange)
         self._write(frame)
         if not whole:
-            self._uploads.append((exchange, 0))
+            self._uploads.append(Upload(exchange.id, exchange, 0))
 
     def cancel(self, exchange: Exchange) -> None:
         """Take an exchange back, or tell the worker that its client has left."""
         if exchange.id in self._end.held and exchange.id not in self._end.cancelled:
             self._write(self._end.cancel(exchange.id))
 
-    def ask_to_leave(self) -> None:
-        """Ask the worker to drain."""
-        if self._end.state is State.SERVING:
-            self._write(self._end.drain())
-
     def close(self, reason: str) -> None:
-        """End the connection."""
-        log.info("link closed", link=self.link.name if self.link else None, reason=reason)
-        if self._outbox:
+        """End the connection: who holds something is cut off, any other worker gets what was written."""
+        log.info("link closed", link=self.link.name if self.link else "-", peer=self.peer, reason=reason)
+        if self._end.held:
+            self._transport.abort()
+        else:
             self._flush()
-        self._transport.close()
+            self._heard_at = self._station.now()
+            self._transport.close()
+        self._settle()
 
     def fence(self) -> None:
         """Cut the link off because its worker has registered anew on another connection."""
@@ -320,32 +340,36 @@ class LinkConnection(asyncio.Protocol):
             outbox, self._outbox = self._outbox, []
             self._transport.write(b"".join(outbox) if len(outbox) > 1 else outbox[0])
             self._unsent.clear()
-        if self._uploads:
+        if self._uploads and not self._is_uploading:
             self._upload()
 
     def _upload(self) -> None:
-        """Send bodies piece by piece, as far as the worker takes them."""
-        while self._uploads and not self._full:
-            exchange, offset = self._uploads[0]
-            if not self._end.is_sending(exchange.id):
-                del self._uploads[0]  # answered early, or nobody waits for it
+        """Send the next piece of a body, if the worker takes it.
+
+        One in each turn of the loop: a worker that reads as fast as we write would have the loop for itself
+        until its gigabyte is through.
+        """
+        self._is_uploading = False
+        while self._uploads and not self._full and not self._transport.is_closing():
+            if not self._end.is_sending(self._uploads[0].id):
+                del self._uploads[0]  # sent, answered early, or nobody waits for it
                 continue
-            body = exchange.body
-            if body is not None:
-                piece = body.read(offset, limits.PIECE)
-                length = body.length
-            else:
-                piece = exchange.content[offset : offset + limits.PIECE]
-                length = len(exchange.content)
-            offset += len(piece)
-            last = offset >= length
-            self._transport.write(self._end.body(exchange.id, piece, last))
-            if self.link is not None:
-                self.link.quiet_since = self._station.now()
-            if last:
-                del self._uploads[0]
-            else:
-                self._uploads[0] = (exchange, offset)
+            self._uploads[0] = self._send_piece(*self._uploads[0])
+            self._is_uploading = True
+            asyncio.get_running_loop().call_soon(self._upload)
+            return
+
+    def _send_piece(self, number: int, exchange: Exchange, offset: int) -> Upload:
+        body = exchange.body
+        if body is not None:
+            piece, length = body.read(offset, limits.PIECE), body.length
+        else:
+            piece, length = exchange.content[offset : offset + limits.PIECE], len(exchange.content)
+        offset += len(piece)
+        self._transport.write(self._end.body(number, piece, offset >= length))
+        if self.link is not None:
+            self.link.quiet_since = self._station.now()
+        return Upload(number, exchange, offset)
 
     def pause_writing(self) -> None:
         """Stop sending bodies that the worker does not read."""
@@ -354,12 +378,17 @@ class LinkConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on sending bodies."""
         self._full = False
-        self._upload()
+        if not self._is_uploading:
+            self._upload()
 
     # ── Time passes ──────────────────────────────────────────────────────────────────────────────
 
     def beat(self, now: float) -> None:
         """Watch over an idle link; a busy one is watched by the deadline of what it holds."""
+        if self._transport.is_closing():
+            if now - self._heard_at > CLOSING_TIME:
+                self._transport.abort()
+            return
         if self.link is None:
             if now - self._heard_at > REGISTRATION_TIME:
                 self._drop("it did not register in time")

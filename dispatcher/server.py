@@ -1,6 +1,6 @@
 """The dispatcher's life: it listens, serves, drains and ends.
 
-Told to stop, it takes in what has already connected, closes its listener, lets every accepted request be
+Told to stop, it takes in who has already connected, closes its listener, lets every accepted request be
 answered, and only then closes the links: the workers are needed until the last answer.
 """
 
@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import resource
 import signal
-import socket
 import sys
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 import structlog
@@ -24,14 +21,15 @@ from dispatcher.admin import Admin
 from dispatcher.front import Front
 from dispatcher.http import HttpConnection
 from dispatcher.links import LinkConnection
+from dispatcher.listener import Listener
 from dispatcher.static import StaticFiles
-from protocol.errors import LrwpError, SettingsError
+from protocol.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from dispatcher.settings import ApplicationSettings, DispatcherSettings, Limits
-    from protocol.addresses import Address
 
 log = structlog.get_logger()
 
@@ -41,15 +39,11 @@ TICK: Final = 0.25
 RELIEF: Final = 0.005
 """Seconds between two looks at links that hold more than one exchange: half of what the broker tolerates."""
 
-BACKLOG: Final = 4096
-"""Connections that the system accepts on our behalf while we are busy."""
+FAREWELL: Final = 1.0
+"""Seconds for workers to take what was written to them before the dispatcher ends."""
 
 RESERVE: Final = 256
 """File descriptors kept for workers, spools, static files and logs when the number of clients is not set."""
-
-
-class ListenError(LrwpError):
-    """An address that cannot be listened on."""
 
 
 def run(settings: DispatcherSettings, limits: Limits, applications: Mapping[str, ApplicationSettings]) -> int:
@@ -77,130 +71,93 @@ class Server:
     def __init__(self, settings: DispatcherSettings, front: Front) -> None:
         self._settings = settings
         self._front = front
+        self._admin: Admin
         self._stop = asyncio.Event()
-        self._forced = False
+        self._is_forced = False
 
     async def serve(self) -> int:
-        """Serve until a signal says stop, then drain."""
+        """Serve until a signal says stop, then drain; returns the exit code.
+
+        Raises:
+            LrwpError: an address cannot be listened on.
+        """
         front = self._front
         loop = asyncio.get_running_loop()
         files = _raise_file_limit()
         if not front.limits.connections:
             front.most_connections = max(64, files - RESERVE)
-        admin = Admin(front, front.limits, str(self._settings.http))
         front.tell_time()
-        async with contextlib.AsyncExitStack() as stack:
-            await self._listen(stack, self._settings.admin, lambda: HttpConnection(admin))
-            for address in self._settings.link:
-                await self._listen(stack, address, lambda: LinkConnection(front))
-            http = await self._listen(stack, self._settings.http, lambda: HttpConnection(front))
+        with contextlib.ExitStack() as stack:
+            http, admin, *links = [stack.enter_context(contextlib.closing(each)) for each in self._bind()]
+            for listener in (admin, *links, http):  # clients last, when there is somebody to serve them
+                await listener.open()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._on_signal, number)
             ticking = [
-                loop.create_task(self._repeat(TICK, front.tick, admin.tick)),
-                loop.create_task(self._repeat(RELIEF, self._relieve)),
+                loop.create_task(_repeat(TICK, front.now, self._tick)),
+                loop.create_task(_repeat(RELIEF, front.now, self._relieve)),
             ]
-            log.info("serving", http=str(self._settings.http), link=[str(a) for a in self._settings.link])
+            where = ", ".join(str(listener.address) for listener in links)
+            log.info("serving", http=str(http.address), link=where, admin=str(admin.address))
             await self._stop.wait()
-            drained = await self._drain(http)
+            is_drained = await self._drain(http)
             for task in ticking:
                 task.cancel()
-            front.tick(front.now())
-            return 0 if drained else 1
+            self._tick(front.now())
+            return 0 if is_drained else 1
 
-    async def _listen(
-        self, stack: contextlib.AsyncExitStack, address: Address, protocol: Callable[[], asyncio.Protocol]
-    ) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(protocol, sock=_bind(address), backlog=BACKLOG)
-        stack.callback(server.close)
-        if address.kind == "unix":
-            stack.callback(Path(address.path).unlink, missing_ok=True)
-        return server
+    def _bind(self) -> Iterator[Listener]:
+        """Yield the listeners for clients, for questions, and those for workers."""
+        settings, front = self._settings, self._front
+        http = Listener(settings.http, lambda: HttpConnection(front))
+        yield http
+        admin = self._admin = Admin(front, front.limits, str(http.address))
+        yield Listener(settings.admin, lambda: HttpConnection(admin))
+        for address in settings.link:
+            yield Listener(address, lambda: LinkConnection(front))
 
     def _on_signal(self, number: int) -> None:
         """TERM and a first INT drain; a second INT ends everything."""
         if self._stop.is_set() and number == signal.SIGINT:
-            self._forced = True
+            self._is_forced = True
             self._front.done.set()
         self._stop.set()
+
+    def _tick(self, now: float) -> None:
+        self._front.tick(now)
+        self._admin.tick(now)
 
     def _relieve(self, now: float) -> None:
         if self._front.broker.crowded:
             self._front.broker.relieve(now)
 
-    async def _repeat(self, interval: float, *actions: Callable[[float], None]) -> None:
-        while True:
-            await asyncio.sleep(interval)
-            now = self._front.now()
-            for action in actions:
-                action(now)
-
-    async def _drain(self, http: asyncio.Server) -> bool:
+    async def _drain(self, http: Listener) -> bool:
         """Let what was accepted be answered; returns whether all of it was."""
         front = self._front
         log.info("draining", connections=len(front.connections))
-        # What the system has accepted for us is still in the listener's backlog: two turns of the loop take
-        # it in, before closing the listener would reset it.
-        await asyncio.sleep(0.01)
-        await asyncio.sleep(0)
-        http.close()
         front.leave(front.now())
+        await http.close_gently()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(front.done.wait(), front.limits.drain_timeout)
-        drained = not front.connections
+        left = len(front.connections)
+        if left:
+            log.warning("stopping before all was answered", connections=left, forced=self._is_forced)
         for connection in list(front.connections):
             connection.abort()
         for link in list(front.links):
             link.close("the dispatcher stops")
-        await asyncio.sleep(0)
-        if not drained:
-            log.warning("stopped before all was answered", forced=self._forced)
-        return drained
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(front.deserted.wait(), FAREWELL)
+        return not left
 
 
-def _bind(address: Address) -> socket.socket:
-    """Return a socket bound to ``address``.
-
-    Raises:
-        ListenError: another program has it, or it is not ours to have.
-    """
-    if address.kind == "tls":
-        raise SettingsError(f"{address}: TLS listeners are not available; put a TLS proxy in front")
-    try:
-        if address.kind == "unix":
-            return _bind_unix(address)
-        family, kind, number, _, where = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, kind, number)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(where)
-    except OSError as error:
-        raise ListenError(
-            f"cannot listen on {address}: {error.strerror}; is another server running? Choose another address."
-        ) from None
-    return sock
-
-
-def _bind_unix(address: Address) -> socket.socket:
-    """Bind a Unix socket that only this user can connect to; one that a dead dispatcher left is replaced."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
-        sock.connect(address.path)
-        sock.close()
-        raise ListenError(f"cannot listen on {address}: another server is listening there")
-    sock.close()
-    with contextlib.suppress(FileNotFoundError):
-        if Path(address.path).is_socket():
-            Path(address.path).unlink()
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        sock.bind(address.path)
-    finally:
-        os.umask(before)
-    return sock
+async def _repeat(interval: float, clock: Callable[[], float], action: Callable[[float], None]) -> None:
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            action(clock())
+        except Exception:  # without deadlines and heartbeats nothing would work any more
+            log.exception("a timed action failed", action=action.__name__)
 
 
 def _read_secret(settings: DispatcherSettings) -> bytes | None:

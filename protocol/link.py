@@ -278,6 +278,10 @@ class DispatcherEnd(_End, Generic[Subject]):
             self.cancelled.remove(exchange)
             self._hand.on_discarded(subject)
 
+    def is_sending(self, exchange: int) -> bool:
+        """Whether the body of this exchange's request is to go on: not complete, cancelled or settled."""
+        return exchange in self._sending
+
     def challenge(self, nonce: bytes) -> bytes:
         """Ask the worker for a proof; ``nonce`` is new for each link, :data:`protocol.limits.NONCE` bytes."""
         return self._send(m.CHALLENGE, nonce)

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from protocol import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def decode_path(target: bytes) -> str:
+    """Return the path of a request's target as it is compared with the paths of applications.
+
+    >>> decode_path(b"/caf%C3%A9?table=2")
+    '/café'
+    """
+    return unquote(target.partition(b"?")[0].decode("latin-1"))
 
 
 def prefixes(path: str) -> Iterator[str]:

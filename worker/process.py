@@ -52,7 +52,9 @@ def run(settings: WorkerSettings, label: str | None = None) -> int:
     target, default_name = load(settings.target, settings.kind)
     if settings.kind == "wsgi":
         handle: Handle = wsgi_handle(
-            target, multithread=settings.threads > 1, multiprocess=(settings.processes or 1) > 1
+            target,
+            multithread=settings.threads > 1,
+            multiprocess=True,  # others may serve the same name
         )
         return Process(settings, label, default_name, handle).run()
     return Process(
@@ -63,7 +65,7 @@ def run(settings: WorkerSettings, label: str | None = None) -> int:
 class Process:
     """The threads of a worker, and what makes them stop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what loading a target has found
         self,
         settings: WorkerSettings,
         label: str | None,
@@ -73,6 +75,9 @@ class Process:
         stop: Callable[[], None] = lambda: None,
         is_retired: Callable[[], bool] = lambda: False,
     ) -> None:
+        for address in settings.dispatcher:
+            if address.kind == "tls":
+                raise SettingsError(f"{address}: links over TLS are not available; dial through a TLS tunnel")
         self._start = start
         self._stop = stop
         self._is_retired = is_retired
@@ -96,7 +101,11 @@ class Process:
 
     def run(self) -> int:
         """Serve until all threads have left."""
-        signals = (signal.SIGTERM, signal.SIGINT)
+        signals = [signal.SIGTERM]
+        # Where INT is ignored it stays so: a terminal sends it to the processes of a pool as well, and what
+        # it means for them their parent decides.
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signals.append(signal.SIGINT)
         before = {number: signal.signal(number, self._on_signal) for number in signals}
         threads = [
             threading.Thread(target=self._serve, args=(serving,), name=f"serving-{number}", daemon=True)
@@ -153,13 +162,12 @@ class Process:
         return False
 
     def _on_registered(self) -> None:
-        """Tell the pool once every thread is ready for work."""
+        """Tell who started us, once every thread is ready for work."""
         with self._lock:
             self._unregistered -= 1
-            file = os.environ.get(READY_FD)
-            if self._unregistered == 0 and file is not None:
-                with suppress(OSError):
-                    os.write(int(file), b"+")
+            if self._unregistered == 0 and (file := os.environ.pop(READY_FD, None)) is not None:
+                with suppress(OSError), os.fdopen(int(file), "wb", buffering=0) as report:
+                    report.write(b"+")
 
 
 def _registration(

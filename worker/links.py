@@ -1,0 +1,291 @@
+"""The links of one thread, one to each dispatcher: dialled, listened to, given up, dialled again."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from protocol.errors import LrwpError, RejectedError
+from worker.backoff import Backoff
+from worker.dialling import Dialling
+from worker.link import Link, LinkLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from protocol.addresses import Address
+
+log = structlog.get_logger()
+
+MISSED: Final = 3
+"""Heartbeats without a word from an idle dispatcher after which we dial it anew."""
+
+PATIENCE: Final = 5.0
+"""Seconds for which a worker that was never registered tries to reach its dispatchers before it gives up."""
+
+CONNECT_TIME: Final = 5.0
+"""Seconds that a host has to accept a connection."""
+
+REGISTRATION_TIME: Final = 10.0
+"""Seconds that a dispatcher has to accept or to reject a worker."""
+
+NEVER: Final = float("inf")
+
+
+class UnreachableError(LrwpError):
+    """No dispatcher could be reached when the worker started."""
+
+
+class Dispatcher:
+    """One dispatcher that a thread serves.
+
+    Attributes:
+        address: where it listens.
+        dialling: the connection that is being made to it, if one is.
+        link: the link to it, if there is one.
+        backoff: what it has seen of failures.
+        due: when something is to be done about it though nothing has come from it: to dial it, or to give up
+            what has been silent for too long.
+    """
+
+    __slots__ = ("address", "backoff", "dialling", "due", "link")
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.dialling: Dialling | None = None
+        self.link: Link | None = None
+        self.backoff = Backoff(first=0.1, longest=5.0)
+        self.due = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Dispatcher {self.address} {self.link or self.dialling}>"
+
+    def hear(self, now: float) -> None:
+        """Note that it lives."""
+        if self.link is not None and self.link.is_registered:
+            self.due = now + MISSED * self.link.heartbeat
+
+
+class Links:
+    """The links of one thread.
+
+    Args:
+        addresses: the dispatchers to serve.
+        connect: makes a link of a connected socket.
+        on_registered: called when the first dispatcher has accepted us.
+        on_lost: called with each link that is given up.
+        patience: seconds after which we give up if no dispatcher has ever accepted us.
+    """
+
+    def __init__(
+        self,
+        addresses: Iterable[Address],
+        connect: Callable[[socket.socket], Link],
+        on_registered: Callable[[], None],
+        on_lost: Callable[[Link], None],
+        patience: float,
+    ) -> None:
+        self._dispatchers = [Dispatcher(address) for address in addresses]
+        self._connect = connect
+        self._on_registered = on_registered
+        self._on_lost = on_lost
+        self._patience = patience
+        self._was_registered = False
+        self._is_leaving = False
+        self._poll = select.poll()
+        self._by_file: dict[int, Dispatcher] = {}
+        self._waker, self._alarm = socket.socketpair()
+        self._alarm.setblocking(False)
+        self._poll.register(self._alarm, select.POLLIN)
+        self._ready: list[Dispatcher] = []
+        self._now = time.monotonic()
+        self._give_up_at = NEVER
+
+    def wake(self) -> None:
+        """Have :meth:`wait` return soon. Any thread may call it, and a signal's handler."""
+        with suppress(OSError):  # nobody waits any more
+            self._waker.send(b"!")
+
+    def wait(self) -> None:
+        """Wait until something has come over a link, and take it in; dial those whose turn it is.
+
+        Raises:
+            UnreachableError: no dispatcher has ever accepted us, and our patience is at its end.
+            RejectedError: a dispatcher does not want us, and none has ever wanted us.
+        """
+        if self._give_up_at == NEVER:
+            self._give_up_at = self._now + self._patience
+        due = min([dispatcher.due for dispatcher in self._dispatchers])
+        patience = None if due == NEVER else max(0.0, (due - self._now) * 1000 + 1)
+        ready = self._poll.poll(patience)
+        self._now = now = time.monotonic()
+        self._ready.clear()
+        for file, _ in ready:
+            dispatcher = self._by_file.get(file)
+            if dispatcher is None:
+                self._clear_alarm()
+            elif dispatcher.dialling is not None:
+                self._dial_on(dispatcher, dispatcher.dialling.finish)
+            elif dispatcher.link is not None:
+                self._ready.append(dispatcher)
+                self._read(dispatcher, dispatcher.link)
+        if now >= due:
+            for dispatcher in self._dispatchers:
+                if dispatcher.due <= now:
+                    self._on_due(dispatcher)
+
+    def resume(self) -> None:
+        """Note that what :meth:`wait` has taken in is done.
+
+        A dispatcher does not ping a worker that it knows to be busy: its silence counts from now.
+        """
+        self._now = now = time.monotonic()
+        for dispatcher in self._ready:
+            dispatcher.hear(now)
+
+    def take_leave(self) -> bool:
+        """Tell all dispatchers that we take nothing new; returns whether one still has a link to us."""
+        self._is_leaving = True
+        for dispatcher in self._dispatchers:
+            link = dispatcher.link
+            if link is not None and link.is_registered:
+                try:
+                    link.drain()
+                except LinkLostError as error:
+                    self._lose(dispatcher, str(error))
+            else:
+                self._hang_up(dispatcher)
+        return any(dispatcher.link is not None for dispatcher in self._dispatchers)
+
+    def lose(self, link: Link, reason: str) -> None:
+        """Give up a link, and dial its dispatcher anew."""
+        for dispatcher in self._dispatchers:
+            if dispatcher.link is link:
+                self._lose(dispatcher, reason)
+
+    def close(self) -> None:
+        """End all connections."""
+        for dispatcher in self._dispatchers:
+            self._hang_up(dispatcher)
+        self._waker.close()
+        self._alarm.close()
+
+    # ── Links come ───────────────────────────────────────────────────────────────────────────────
+
+    def _on_due(self, dispatcher: Dispatcher) -> None:
+        if dispatcher.link is not None:
+            self._lose(dispatcher, "the dispatcher has been silent for too long")
+        elif dispatcher.dialling is not None:
+            self._dial_on(dispatcher, dispatcher.dialling.skip)
+        else:
+            self._dial(dispatcher)
+
+    def _dial(self, dispatcher: Dispatcher) -> None:
+        try:
+            dispatcher.dialling = Dialling(dispatcher.address)
+        except OSError as error:
+            self._miss(dispatcher, error.strerror or str(error))
+        else:
+            self._watch_dialling(dispatcher)
+
+    def _watch_dialling(self, dispatcher: Dispatcher) -> None:
+        assert dispatcher.dialling is not None  # noqa: S101 - the callers have made it
+        self._by_file[dispatcher.dialling.fileno()] = dispatcher
+        self._poll.register(dispatcher.dialling, select.POLLOUT)
+        dispatcher.due = self._now + CONNECT_TIME
+
+    def _dial_on(self, dispatcher: Dispatcher, step: Callable[[], socket.socket | None]) -> None:
+        """Take a step in dialling; it leads to a link, to another address, or nowhere."""
+        dialling = dispatcher.dialling
+        assert dialling is not None  # noqa: S101 - the callers have looked
+        self._unwatch(dialling)
+        try:
+            sock = step()
+        except OSError as error:
+            dispatcher.dialling = None
+            self._miss(dispatcher, error.strerror or str(error))
+            return
+        if sock is None:
+            self._watch_dialling(dispatcher)
+            return
+        dispatcher.dialling = None
+        try:
+            dispatcher.link = self._connect(sock)
+        except LinkLostError as error:
+            sock.close()
+            self._miss(dispatcher, str(error))
+            return
+        self._by_file[sock.fileno()] = dispatcher
+        self._poll.register(sock, select.POLLIN)
+        dispatcher.due = self._now + REGISTRATION_TIME
+
+    def _miss(self, dispatcher: Dispatcher, reason: str) -> None:
+        """Dial a dispatcher again later, or give up."""
+        if self._is_leaving:
+            dispatcher.due = NEVER
+            return
+        dispatcher.due = self._now + dispatcher.backoff.next()
+        if self._was_registered:
+            return
+        if self._now >= self._give_up_at:
+            raise UnreachableError(
+                f"cannot register with the dispatcher at {dispatcher.address}: {reason}; "
+                "start it with `lrwp dispatcher`, or name another with --dispatcher"
+            )
+        dispatcher.due = min(dispatcher.due, self._give_up_at)
+
+    # ── Links speak, and go ──────────────────────────────────────────────────────────────────────
+
+    def _read(self, dispatcher: Dispatcher, link: Link) -> None:
+        was_registered = link.is_registered
+        try:
+            link.read()
+        except LinkLostError as error:
+            self._lose(dispatcher, str(error))
+            return
+        except RejectedError as error:
+            if not self._was_registered and error.code != "draining":
+                raise
+            self._lose(dispatcher, f"the dispatcher rejected us: {error}")
+            return
+        dispatcher.hear(self._now)
+        if link.is_registered and not was_registered:
+            log.info("registered", dispatcher=str(dispatcher.address))
+            dispatcher.backoff.reset()
+            if not self._was_registered:
+                self._was_registered = True
+                self._on_registered()
+
+    def _lose(self, dispatcher: Dispatcher, reason: str) -> None:
+        link = dispatcher.link
+        assert link is not None  # noqa: S101 - the callers have looked
+        self._hang_up(dispatcher)
+        if not self._is_leaving and (link.is_registered or self._was_registered):
+            log.warning("link lost", dispatcher=str(dispatcher.address), reason=reason)
+        self._miss(dispatcher, reason)
+
+    def _hang_up(self, dispatcher: Dispatcher) -> None:
+        """End whatever connection there is to a dispatcher."""
+        dispatcher.due = NEVER
+        if dispatcher.dialling is not None:
+            self._unwatch(dispatcher.dialling)
+            dispatcher.dialling.close()
+            dispatcher.dialling = None
+        if dispatcher.link is not None:
+            link, dispatcher.link = dispatcher.link, None
+            self._unwatch(link)
+            link.close()
+            self._on_lost(link)
+
+    def _unwatch(self, connection: Link | Dialling) -> None:
+        del self._by_file[connection.fileno()]
+        self._poll.unregister(connection)
+
+    def _clear_alarm(self) -> None:
+        with suppress(BlockingIOError):
+            self._alarm.recv(64)
