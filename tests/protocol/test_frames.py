@@ -162,6 +162,13 @@ def test_what_is_not_valid_is_refused(name: str, limit: int) -> None:
         read(framed(NOT_A_MESSAGE[name]), limit)
 
 
+def test_a_stranger_is_told_that_its_frame_ends_too_early() -> None:
+    with pytest.raises(
+        RemoteProtocolError, match=r"^a frame does not hold valid msgpack: it ends too early$"
+    ):
+        read(framed(NOT_A_MESSAGE["half an array"]), limits.REGISTRATION_FRAME)
+
+
 @pytest.mark.parametrize("limit", [limits.REGISTRATION_FRAME, limits.FRAME])
 @pytest.mark.parametrize("name", NOT_ONE_ARRAY)
 def test_what_is_not_an_array_is_refused(name: str, limit: int) -> None:

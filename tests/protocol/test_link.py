@@ -372,6 +372,15 @@ def test_a_body_for_a_complete_request_is_an_error() -> None:
         holding().worker.receive(frame(m.BODY, 1, b"", True))
 
 
+def test_a_body_after_the_last_piece_is_an_error() -> None:
+    wire = in_state("serving")
+    wire.play([request("A", b"", False), dispatcher("body", 1, b"", True)])
+    with pytest.raises(
+        RemoteProtocolError, match=r"^a body came for exchange 1, whose request was complete$"
+    ):
+        wire.worker.receive(frame(m.BODY, 1, b"", True))
+
+
 def test_a_body_after_cancel_is_an_error() -> None:
     wire = in_state("serving")
     wire.play([request("A", b"", False), dispatcher("cancel", 1)])
@@ -455,6 +464,7 @@ def test_a_request_that_does_not_fit_into_a_frame_holds_no_place_and_uses_no_id(
 def test_a_dispatcher_sends_no_body_that_nobody_reads(steps: list[Any]) -> None:
     wire = in_state("serving")
     wire.play(steps)
+    assert wire.dispatcher.is_sending(1) is False
     with pytest.raises(
         LocalProtocolError, match=r"^exchange 1 takes no body: complete, cancelled or settled$"
     ):
@@ -465,6 +475,7 @@ def test_a_dispatcher_goes_on_with_a_body_while_the_reply_begins_and_another_one
     wire = in_state("serving")
     wire.play([request("A", b"", False), request("B", b"", False), ARRIVES])
     wire.play([worker("response", 1, 200, PAGE, b"", False), worker("response", 2, 413, PAGE, b"", True)])
+    assert [wire.dispatcher.is_sending(1), wire.dispatcher.is_sending(2)] == [True, False]
     assert wire.dispatcher.body(1, b"more", True) == frame(m.BODY, 1, b"more", True)
 
 

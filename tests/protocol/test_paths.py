@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import limits, paths
-from protocol.paths import prefixes, split_path
+from protocol.paths import decode_path, prefixes, split_path
 
 PATHS = st.lists(st.sampled_from(["", "a", "shop", "*", "ä", "x" * 600]), max_size=6).map("/".join)
 
@@ -68,5 +68,25 @@ def test_a_path_is_what_the_prefix_covers_and_the_rest(
     assert split_path(path, prefix) == split
 
 
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"/shop/cart?item=7&next=/a", "/shop/cart"),
+        (b"/caf%C3%A9", "/caf\xe9"),
+        (b"/a%20b%2Fc%3Fd", "/a b/c?d"),
+        (b"/%2e%2e/a", "/../a"),
+        (b"/caf\xe9", "/caf\xe9"),
+        (b"/caf%E9", "/caf\ufffd"),
+        (b"/100%", "/100%"),
+        (b"/%252e", "/%2e"),
+        (b"/?", "/"),
+        (b"*", "*"),
+        (b"", ""),
+    ],
+)
+def test_a_path_is_decoded_once_and_without_its_query(target: bytes, path: str) -> None:
+    assert decode_path(target) == path
+
+
 def test_the_examples_in_the_module_are_right() -> None:
-    assert doctest.testmod(paths) == (0, 2)
+    assert doctest.testmod(paths).failed == 0
