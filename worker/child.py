@@ -123,7 +123,9 @@ def live(
         _take_over_streams(pipes)
         os.environ[LABEL] = label
         os.environ[READY_FD] = str(pipes[2])
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED - {signal.SIGINT})
+        if leads_group:  # no terminal sends it anything
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         code = entry()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
@@ -134,11 +136,15 @@ def live(
 
 
 def _take_over_signals(parent: int) -> None:
-    """Handle signals as a new process does, but leave to our parent what a terminal sends to us both."""
+    """Handle signals as a new process does, but leave to our parent what a terminal sends to us both.
+
+    SIGHUP is ignored and SIGINT stays blocked, whatever handlers we install: the parent sends SIGTERM for it.
+    Two different signals at one moment left Python's main thread asleep in Thread.join(), with neither
+    handled, 35 times in 100 (CPython 3.11).
+    """
     os.close(signal.set_wakeup_fd(-1))
     for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -271,6 +271,21 @@ def test_a_pool_that_is_told_to_stop_lets_its_processes_finish(start: Start, num
     assert sorted(program.output.splitlines()[-2:]) == ["main-1 | main-1 drained", "main-2 | main-2 drained"]
 
 
+def test_ctrl_c_reaches_the_processes_by_way_of_the_pool_alone(start: Start) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            signal.signal(signal.SIGINT, lambda *_: os.write(1, b"interrupted\\n"))
+            return serve(label)
+        """
+    )
+    program.wait_for_all("main-1 serves", "main-2 serves")
+    os.killpg(program.process.pid, signal.SIGINT)
+    assert program.wait() == 0
+    assert program.output.count("drained") == 2
+    assert "interrupted" not in program.output
+
+
 STUBBORN = """
 def run(settings, label):
     signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"I am busy\\n"))
