@@ -9,7 +9,6 @@ and the values that have really come are counted: 0.5 MB at the worst, beside co
 from __future__ import annotations
 
 import struct
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
@@ -18,7 +17,7 @@ from protocol import limits
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
 _read_length = struct.Struct(">I").unpack_from
 _write_length = struct.Struct(">I").pack
@@ -62,64 +61,69 @@ def encode_frame(message: tuple[Any, ...]) -> bytes:
 
 
 class FrameReader:
-    """Cuts a stream of bytes into messages.
+    """Cuts a stream of bytes into frames, and opens them.
 
     One for each link: after an error it is not used again.
 
     Attributes:
         limit: the longest payload accepted now, in bytes; small until the peer has registered.
+        excess: the length of a frame over the limit, with which the stream goes on after the frames that
+            :meth:`feed` has returned; 0 if there is none.
     """
 
-    __slots__ = ("_buffer", "_excess", "_payloads", "_unpacked", "_unpacker", "limit")
+    __slots__ = ("_buffer", "_unpacked", "_unpacker", "excess", "limit")
 
     def __init__(self, limit: int = limits.REGISTRATION_FRAME) -> None:
         self.limit = limit
+        self.excess = 0
         self._buffer = bytearray()
-        self._payloads: deque[bytes] = deque()
-        self._excess = 0
         # One unpacker for the life of the link, as unpackb() builds a new one for each frame, which took
         # 0.34 µs for a small response instead of 0.18. It comes with the first frame of a known peer, since
         # it takes 45 KB.
         self._unpacker: msgpack.Unpacker | None = None
         self._unpacked = 0
 
-    def feed(self, data: bytes) -> Iterator[tuple[Any, ...]]:
-        """Yield the messages that ``data`` completes, in order; each is unpacked when it is asked for.
+    def feed(self, data: bytes) -> Sequence[bytes]:
+        """Return the payloads that ``data`` completes, in order, for :meth:`unpack`.
 
-        So the messages in front of a bad frame count, however the stream was cut. Whoever handles a message
-        may feed the next bytes meanwhile: the messages then come out of the inner call, still in order.
-
-        Raises:
-            RemoteProtocolError: a frame is too long, is not msgpack, or holds something else than one array.
+        The frames in front of one that is too long count, however the stream was cut.
         """
         buffer = self._buffer
         if buffer:
             buffer += data
             if len(buffer) < PREFIX or len(buffer) - PREFIX < _read_length(buffer)[0] <= self.limit:
-                return
+                return ()
             data = bytes(buffer)
             buffer.clear()
-        payloads = self._payloads
-        offset, end = 0, len(data)
+        end = len(data)
+        if end >= PREFIX and _read_length(data)[0] == end - PREFIX <= self.limit:
+            return (data[PREFIX:],)  # one whole frame, as nearly always
+        payloads: list[bytes] = []
+        offset = 0
         while end - offset >= PREFIX:
             length = _read_length(data, offset)[0]
             if length > self.limit:
-                self._excess = length
-                offset = end
-                break
+                self.excess = length
+                return payloads
             start = offset + PREFIX
             if end - start < length:
                 break
             offset = start + length
             payloads.append(data[start:offset])
-        if offset < end:
-            buffer += data[offset:]
-        while payloads:
-            yield self._unpack(payloads.popleft())
-        if self._excess:
-            raise RemoteProtocolError(f"a frame of {self._excess} bytes is over the limit of {self.limit}")
+        buffer += data[offset:]
+        return payloads
 
-    def _unpack(self, payload: bytes) -> tuple[Any, ...]:
+    def check_excess(self) -> None:
+        """Raise RemoteProtocolError if the stream goes on with a frame over the limit."""
+        if self.excess:
+            raise RemoteProtocolError(f"a frame of {self.excess} bytes is over the limit of {self.limit}")
+
+    def unpack(self, payload: bytes) -> tuple[Any, ...]:
+        """Return the message in a payload.
+
+        Raises:
+            RemoteProtocolError: it is not msgpack, or holds something else than one array with a type.
+        """
         try:
             if len(payload) <= _SHORT < self.limit:
                 unpacker = self._unpacker = self._unpacker or _unpacker(

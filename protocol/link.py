@@ -86,47 +86,64 @@ Subject = TypeVar("Subject")
 Subject_contra = TypeVar("Subject_contra", contravariant=True)
 
 
+# What may arrive in each state, from either side, and the state that follows it.
+_ARRIVALS: Final = {
+    sender: {
+        state: {
+            number: following
+            for number, following in row.items()
+            if m.SCHEMA[number].side in {sender, m.Side.BOTH}
+        }
+        for state, row in TRANSITIONS.items()
+    }
+    for sender in (m.Side.WORKER, m.Side.DISPATCHER)
+}
+
+
 class _End:
     """What both ends of a link have: a state, and a reader of frames."""
 
-    __slots__ = ("_last_id", "_legal", "_reader", "state")
+    __slots__ = ("_arriving", "_last_id", "_legal", "_peer", "_reader", "state")
 
-    def __init__(self) -> None:
-        self.state = State.NEW
-        self._legal = TRANSITIONS[State.NEW]
+    def __init__(self, peer: m.Side) -> None:
+        self._peer = peer
         self._reader = FrameReader()
         self._last_id = 0
-
-    def _follow(self, number: int, blame: type[LocalProtocolError | RemoteProtocolError]) -> State:
-        """Return the state that message ``number`` leads to, or raise ``blame``."""
-        state = self._legal.get(number)
-        if state is None:
-            raise blame(f"{m.SCHEMA[number].name} is not legal while the link is {self.state.value}")
-        return state
+        self._enter(State.NEW)
 
     def _enter(self, state: State) -> None:
-        if state is not self.state:
-            self.state = state
-            self._legal = TRANSITIONS[state]
+        self.state = state
+        self._legal = TRANSITIONS[state]
+        self._arriving = _ARRIVALS[self._peer][state]
 
     def _send(self, *message: Any) -> bytes:
-        state = self._follow(message[0], LocalProtocolError)
+        state = self._legal.get(message[0])
+        if state is None:
+            raise LocalProtocolError(_complaint(message[0], self.state))
         frame = encode_frame(message)
-        self._enter(state)
+        if state is not self.state:
+            self._enter(state)
         return frame
 
-    def _receive(self, message: tuple[Any, ...], sender: m.Side) -> int:
-        """Return the type of a message that ``sender`` may send now."""
+    def _receive(self, message: tuple[Any, ...]) -> int:
+        """Return the type of a message that the peer may send now."""
         number = m.check_message(message)
-        side = m.SCHEMA[number].side
-        if side is not sender and side is not m.Side.BOTH:
-            raise RemoteProtocolError(f"{m.SCHEMA[number].name} came from the wrong side")
-        self._enter(self._follow(number, RemoteProtocolError))
+        state = self._arriving.get(number)
+        if state is None:
+            if m.SCHEMA[number].side not in {self._peer, m.Side.BOTH}:
+                raise RemoteProtocolError(f"{m.SCHEMA[number].name} came from the wrong side")
+            raise RemoteProtocolError(_complaint(number, self.state))
+        if state is not self.state:
+            self._enter(state)
         return number
 
     def lose(self) -> None:
         """Note that the connection is gone: nothing is legal any more; what it held is still to settle."""
         self._enter(State.LOST)
+
+
+def _complaint(number: int, state: State) -> str:
+    return f"{m.SCHEMA[number].name} is not legal while the link is {state.value}"
 
 
 class DispatcherHand(Protocol[Subject_contra]):
@@ -175,7 +192,7 @@ class DispatcherEnd(_End, Generic[Subject]):
     __slots__ = ("_begun", "_hand", "_sending", "cancelled", "held", "window")
 
     def __init__(self, hand: DispatcherHand[Subject]) -> None:
-        super().__init__()
+        super().__init__(m.Side.WORKER)
         self._hand = hand
         self.held: dict[int, Subject] = {}
         self.cancelled: set[int] = set()
@@ -192,23 +209,25 @@ class DispatcherEnd(_End, Generic[Subject]):
         Raises:
             RemoteProtocolError: the worker broke the rules; drop the link.
         """
+        reader = self._reader
         try:
-            for message in self._reader.feed(data):
-                if message[0] == m.RESPONSE and m.RESPONSE in self._legal:
-                    m.check_message(message)
+            for payload in reader.feed(data):
+                if self.state is State.LOST:
+                    return
+                message = reader.unpack(payload)
+                if self.state is State.NEW:
+                    message = _readable(message)
+                number = self._receive(message)
+                if number == m.RESPONSE:
                     self._on_response(*message[1:])
                 else:
-                    self._on_other(message)
+                    self._on_other(number, message)
+            reader.check_excess()
         except RemoteProtocolError:
             self.lose()
             raise
 
-    def _on_other(self, message: tuple[Any, ...]) -> None:
-        if self.state is State.LOST:
-            return
-        if self.state is State.NEW:
-            message = _readable(message)
-        number = self._receive(message, m.Side.WORKER)
+    def _on_other(self, number: int, message: tuple[Any, ...]) -> None:
         hand = self._hand
         if number == m.BODY:
             self._on_body(*message[1:])
@@ -417,7 +436,7 @@ class WorkerEnd(_End):
     __slots__ = ("_hand", "_receiving", "held", "window")
 
     def __init__(self, hand: WorkerHand) -> None:
-        super().__init__()
+        super().__init__(m.Side.DISPATCHER)
         self._hand = hand
         self._reader.limit = limits.FRAME
         self.held: dict[int, bool] = {}
@@ -433,15 +452,18 @@ class WorkerEnd(_End):
         Raises:
             RemoteProtocolError: the dispatcher broke the rules; drop the link.
         """
+        reader = self._reader
         try:
-            for message in self._reader.feed(data):
+            for payload in reader.feed(data):
                 if self.state is State.LOST:
                     return
-                number = self._receive(message, m.Side.DISPATCHER)
+                message = reader.unpack(payload)
+                number = self._receive(message)
                 if number == m.REQUEST:
                     self._on_request(message)
                 else:
                     self._on_other(number, message)
+            reader.check_excess()
         except RemoteProtocolError:
             self.lose()
             raise

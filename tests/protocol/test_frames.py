@@ -32,8 +32,14 @@ def framed(payload: bytes) -> bytes:
     return struct.pack(">I", len(payload)) + payload
 
 
+def messages_of(reader: FrameReader, data: bytes) -> list[Any]:
+    messages = [reader.unpack(payload) for payload in reader.feed(data)]
+    reader.check_excess()
+    return messages
+
+
 def read(data: bytes, limit: int = limits.FRAME) -> list[Any]:
-    return list(FrameReader(limit).feed(data))
+    return messages_of(FrameReader(limit), data)
 
 
 # ── What goes over the wire ──────────────────────────────────────────────────────────────────────
@@ -74,7 +80,7 @@ def test_what_is_written_is_read_however_it_is_cut(messages: list[Any], data: st
     heard = [
         message
         for start, end in pairwise(sorted({0, *places, len(stream)}))
-        for message in reader.feed(stream[start:end])
+        for message in messages_of(reader, stream[start:end])
     ]
     assert heard == messages
 
@@ -90,11 +96,12 @@ def test_half_a_frame_is_no_message() -> None:
     assert [read(frame[:end]) for end in range(len(frame))] == [[]] * len(frame)
 
 
-def test_messages_are_unpacked_when_they_are_asked_for() -> None:
-    messages = FrameReader().feed(encode_frame((5,)) + framed(b"\xc1"))
-    assert next(messages) == (5,)
+def test_the_frames_in_front_of_one_that_is_too_long_count() -> None:
+    reader = FrameReader()
+    payloads = reader.feed(encode_frame((5,)) + struct.pack(">I", limits.REGISTRATION_FRAME + 1))
+    assert [reader.unpack(payload) for payload in payloads] == [(5,)]
     with pytest.raises(RemoteProtocolError):
-        next(messages)
+        reader.check_excess()
 
 
 # ── What is refused ──────────────────────────────────────────────────────────────────────────────
@@ -105,20 +112,20 @@ def test_messages_are_unpacked_when_they_are_asked_for() -> None:
 def test_a_length_over_the_limit_is_refused_before_anything_of_it_is_kept(limit: int, cut: int) -> None:
     prefix = struct.pack(">I", limit + 1)
     reader = FrameReader(limit)
-    assert list(reader.feed(prefix[: cut - 1])) == []
+    assert messages_of(reader, prefix[: cut - 1]) == []
     with pytest.raises(RemoteProtocolError) as caught:
-        list(reader.feed(prefix[cut - 1 :] + b"the beginning"))
+        messages_of(reader, prefix[cut - 1 :] + b"the beginning")
     assert str(caught.value) == f"a frame of {limit + 1} bytes is over the limit of {limit}"
     with pytest.raises(RemoteProtocolError):
-        list(reader.feed(b"and more"))
+        messages_of(reader, b"and more")
 
 
 def test_the_limit_may_grow_between_frames() -> None:
     reader = FrameReader()
     long = encode_frame((3, 1, bytes(limits.REGISTRATION_FRAME)))
-    assert list(reader.feed(encode_frame((5,)))) == [(5,)]
+    assert messages_of(reader, encode_frame((5,))) == [(5,)]
     reader.limit = limits.FRAME
-    assert list(reader.feed(long)) == [(3, 1, bytes(limits.REGISTRATION_FRAME))]
+    assert messages_of(reader, long) == [(3, 1, bytes(limits.REGISTRATION_FRAME))]
 
 
 NOT_A_MESSAGE = {
@@ -271,12 +278,12 @@ def test_a_connection_that_says_nothing_costs_next_to_nothing() -> None:
 
 def test_a_long_frame_leaves_no_buffer_behind() -> None:
     reader = FrameReader(limits.FRAME)
-    list(reader.feed(encode_frame((5,))))
+    messages_of(reader, encode_frame((5,)))
     long = encode_frame((3, 1, bytes(limits.FRAME - 100), True))
     tracemalloc.start()
     try:
         for _ in range(3):
-            list(reader.feed(long))
+            messages_of(reader, long)
         kept = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()

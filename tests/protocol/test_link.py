@@ -72,35 +72,6 @@ def expected(story: str) -> tuple[Any, ...]:
     return (dialogue.dispatcher_hears, dialogue.worker_hears, dialogue.held, dialogue.held, state, set())
 
 
-def test_a_hand_may_receive_what_comes_next_while_it_is_called() -> None:
-    """As a worker does whose handler reads a body that has not arrived yet."""
-
-    class ReadingDiary(Diary):
-        def on_request(self, exchange: int, *fields: Any) -> None:
-            self.entries.append(("begins", exchange))
-            end.receive(b"")
-            end.receive(still_to_come)
-            self.entries.append(("ends", exchange))
-
-    diary = ReadingDiary()
-    end = WorkerEnd(diary)
-    end.register(SHOP, WORKER_NONCE)
-    end.receive(frame(m.REGISTERED, BOUNDS, 10_000))
-    diary.entries.clear()
-    third = frame(m.BODY, 1, b"three", True)
-    still_to_come = third[3:] + frame(m.PING)
-    end.receive(
-        frame(m.REQUEST, *requested(1, b"one ", False)[1:]) + frame(m.BODY, 1, b"two ", False) + third[:3]
-    )
-    assert diary.entries == [
-        ("begins", 1),
-        ("body", 1, b"two ", False),
-        ("body", 1, b"three", True),
-        ("ping",),
-        ("ends", 1),
-    ]
-
-
 # ── States ───────────────────────────────────────────────────────────────────────────────────────
 
 STATES = [state.value for state in State]
