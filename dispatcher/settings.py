@@ -1,7 +1,5 @@
 """The settings of a dispatcher: ``[dispatcher]``, ``[limits]`` and ``[applications.NAME]``."""
 
-# ruff: noqa: RUF009 - setting() returns a dataclass field, which no two instances share
-
 from __future__ import annotations
 
 from dataclasses import dataclass

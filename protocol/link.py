@@ -149,7 +149,7 @@ def _complaint(number: int, state: State) -> str:
 class DispatcherHand(Protocol[Subject_contra]):
     """What a dispatcher does about each message of a worker."""
 
-    def on_register(  # noqa: PLR0917 - as many arguments as the message has fields
+    def on_register(
         self,
         version: int,
         instance: str,
@@ -315,7 +315,7 @@ class DispatcherEnd(_End, Generic[Subject]):
         """Refuse the worker: a code for its program, a sentence for its people."""
         return self._send(m.REJECTED, code, sentence)
 
-    def request(  # noqa: PLR0917 - as many arguments as the message has fields
+    def request(
         self,
         subject: Subject,
         application: str,
@@ -394,7 +394,7 @@ class WorkerHand(Protocol):
     def on_rejected(self, code: str, sentence: str) -> None:
         """The worker is refused."""
 
-    def on_request(  # noqa: PLR0917 - as many arguments as the message has fields
+    def on_request(
         self,
         exchange: int,
         application: str,

@@ -1,7 +1,5 @@
 """The settings of a worker and of a pool: ``[pools.NAME]``."""
 
-# ruff: noqa: RUF009 - setting() returns a dataclass field, which no two instances share
-
 from __future__ import annotations
 
 from dataclasses import dataclass

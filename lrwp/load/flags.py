@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lrwp.load.pacing import Pace
 
 
-def command(  # noqa: PLR0917 - each argument is a flag, and typer passes them by name
+def command(
     url: Annotated[str, typer.Argument(metavar="URL", help="What to ask for, as http://host:port/path.")],
     connections: Annotated[
         int, typer.Option("-c", "--connections", min=1, max=60_000, help="Connections kept open.")

@@ -1,5 +1,3 @@
-# ruff: noqa: RUF009 - setting() returns a dataclass field, which no two instances share
-
 from __future__ import annotations
 
 import inspect

@@ -12,7 +12,7 @@ from protocol.settings import Duration, Size, setting
 @dataclass(frozen=True, kw_only=True)
 class Garden:
     hedgehogs: int = setting("How many live here.", default=3, flag="-H --hedgehogs", least=1, most=9)
-    names: list[str] = setting("What they are called.", factory=list)  # noqa: RUF009 - setting() makes a field
+    names: list[str] = setting("What they are called.", factory=list)
     owner: str = setting("Whose it is.")
 
 
