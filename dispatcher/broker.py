@@ -61,11 +61,25 @@ class Hands(Protocol):
         """Close the link; the broker has already forgotten it."""
 
 
+class Wire(Protocol):
+    """A link's connection, as the hands use it."""
+
+    def assign(self, exchange: Exchange) -> None:
+        """Send a request."""
+
+    def cancel(self, exchange: Exchange) -> None:
+        """Take an exchange back."""
+
+    def close(self, reason: str) -> None:
+        """End the connection."""
+
+
 class Link:
     """What the broker knows of a link.
 
     Attributes:
         name: what tables and logs call it.
+        wire: its connection.
         queues: the applications that it serves.
         held: the exchanges that its worker has and has not settled, oldest first. One whose ``link`` is not
             this link was cancelled here and only keeps its place, whatever has become of it elsewhere.
@@ -94,7 +108,7 @@ class Link:
         "wire",
     )
 
-    def __init__(self, name: str, window: int, wire: object = None) -> None:
+    def __init__(self, name: str, window: int, wire: Wire) -> None:
         self.name = name
         self.wire = wire
         self.queues: tuple[ApplicationQueue, ...] = ()
@@ -176,7 +190,9 @@ class ApplicationQueue:
         self.service = self.wait = 0.0
 
     def __repr__(self) -> str:
-        return f"<ApplicationQueue {self.name}, {len(self)} waiting, {len(self.idle)} of {len(self.links)} idle>"
+        return (
+            f"<ApplicationQueue {self.name}, {len(self)} waiting, {len(self.idle)} of {len(self.links)} idle>"
+        )
 
     def __len__(self) -> int:
         return len(self.waiting) + len(self.returned)
@@ -231,7 +247,7 @@ class Broker:
     def submit(self, exchange: Exchange, queue: ApplicationQueue, now: float) -> None:
         """Take in an exchange: an idle link gets it at once, else it waits, unless the queue is full."""
         exchange.queue = queue
-        if queue.idle and not queue.waiting and not queue.returned:
+        if queue.idle:  # so nothing waits
             link, _ = queue.idle.popitem(last=False)
             self._assign(link, exchange, now)
         elif len(queue) >= queue.bound:
@@ -258,12 +274,12 @@ class Broker:
     def refuse(self, link: Link, exchange: Exchange, now: float) -> None:
         """Take back an exchange that the worker has not begun."""
         queue = exchange.queue
-        if link.draining or exchange.attempt <= len(self.links):
+        if link.draining or exchange.attempt <= len(queue.links):
             self._put_back(exchange, now)
+            self._hand_out(queue, now)  # before this link is free: another one may want it
         else:  # every worker there is may have had it
             self._fail(exchange, x.NO_WORKER)
         self._free(link, exchange, now)
-        self._hand_out(queue, now)
 
     def discard(self, link: Link, exchange: Exchange, now: float) -> None:
         """Note that the worker has settled an exchange for which nobody waits."""
@@ -305,8 +321,6 @@ class Broker:
         if link not in self.links or link.draining:
             return
         link.draining = True
-        for queue in link.queues:
-            queue.idle.pop(link, None)
         if not link.held:
             self._part(link, now)
 
@@ -393,13 +407,13 @@ class Broker:
 
     def _free(self, link: Link, exchange: Exchange, now: float) -> None:
         """Free an exchange's place on a link, and fill it."""
+        if link.front() is exchange:  # one settled out of turn says nothing about the one in front
+            link.front_since = link.quiet_since = now
         del link.held[exchange]
-        link.front_since = link.quiet_since = now
-        if link.draining:
-            if not link.held:
-                self._part(link, now)
-        elif link in self.links:
+        if not link.draining:
             self._employ(link, now)
+        elif not link.held:
+            self._part(link, now)
 
     def _employ(self, link: Link, now: float) -> None:
         """Give a link as much work as it may hold now; with none it becomes idle."""
@@ -441,12 +455,12 @@ class Broker:
         queue.returned.move_to_end(exchange, last=False)
 
     def _take_back(self, link: Link, now: float) -> None:
-        behind = [exchange for exchange in link.held if exchange.link is link]
-        if behind and behind[0] is link.front():
-            del behind[0]
-        for exchange in reversed(behind):
-            self._hands.cancel(link, exchange)
-            self._put_back(exchange, now)
+        """Take back what is behind the front, save answers that a worker with threads has begun."""
+        front = link.front()
+        for exchange in reversed(link.held):
+            if exchange.link is link and exchange is not front and not exchange.begun:
+                self._hands.cancel(link, exchange)
+                self._put_back(exchange, now)
         for queue in link.queues:
             self._hand_out(queue, now)
 
