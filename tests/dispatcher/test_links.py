@@ -1,0 +1,800 @@
+"""The dispatcher's end of a link, spoken to through real sockets by peers that behave well, and badly."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from dispatcher.links import CLOSING_TIME, REGISTRATION_TIME
+from dispatcher.settings import Limits
+from protocol import limits, messages
+from protocol.frames import encode_frame
+from protocol.settings import Duration
+from tests.dispatcher.fakes import an_exchange
+from tests.dispatcher.house import House, a_house
+from tests.peers import Browser, Peer, Request
+
+SECRET = b"sixteen bytes or more"
+GARBAGE = b"\x00\x00\x00\x01\xc1"
+"""A frame with the one byte that msgpack never uses."""
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with a_house() as house:
+        yield house
+
+
+@pytest.fixture
+def guarded() -> Iterator[House]:
+    with a_house(secret=SECRET) as house:
+        yield house
+
+
+@pytest.fixture
+def peer(house: House) -> Iterator[Peer]:
+    with house.peer() as peer:
+        yield peer.register()
+
+
+@pytest.fixture
+def browser(house: House) -> Iterator[Browser]:
+    with house.browser() as browser:
+        yield browser
+
+
+def serves(house: House, peer: Peer, path: str = "/pages") -> bool:
+    """Whether a worker gets a request and its client the answer."""
+    with house.browser() as browser:
+        browser.ask("GET", path)
+        peer.answer(peer.expect_request().exchange, b"alive")
+        return browser.read().body == b"alive"
+
+
+# Registration
+
+
+def test_a_worker_that_registers_hears_the_limits_and_the_heartbeat(house: House) -> None:
+    with house.peer() as peer:
+        peer.say("register", peer.registration, peer.nonce)
+        assert peer.expect("registered") == ({"frame": limits.FRAME, "piece": limits.PIECE}, 10_000)
+
+
+def test_a_registration_may_come_byte_by_byte(house: House) -> None:
+    with house.peer() as peer:
+        peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in peer.end.register(peer.registration, peer.nonce):
+            peer.socket.sendall(bytes([byte]))
+        peer.expect("registered")
+        assert serves(house, peer)
+
+
+@pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"\xff\x00\x01", b"pages\0127.0.0.1\0"])
+def test_who_does_not_begin_like_lrwp_3_is_dropped_with_one_line(
+    house: House, peer: Peer, first: bytes
+) -> None:
+    with capture_logs() as log, house.peer() as stranger:
+        stranger.socket.sendall(first)
+        stranger.expect_end()
+        house.until(lambda: len(house.front.links) == 1)
+        assert [entry["event"] for entry in log] == ["link dropped"]
+        assert "is not LRWP/3" in log[0]["reason"]
+    assert serves(house, peer)
+
+
+@pytest.mark.parametrize("beginning", [b"", b"\x00\x00\x00"])
+def test_who_does_not_register_in_time_is_dropped(house: House, beginning: bytes) -> None:
+    with house.peer() as peer:
+        peer.socket.sendall(beginning)
+        house.until(lambda: house.front.links)
+        house.pass_time(REGISTRATION_TIME)
+        assert peer.is_quiet()
+        house.pass_time(0.1)
+        peer.expect_end()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        GARBAGE,
+        b"\x00\x02\x00\x00",  # longer than a registration may be
+        encode_frame((messages.RESPONSE, 1, 200, b"", b"", True)),
+        encode_frame((messages.REGISTER, 3, "peer")),
+        encode_frame((messages.PING,)),
+    ],
+)
+def test_a_worker_that_begins_with_anything_but_a_registration_is_dropped(house: House, frame: bytes) -> None:
+    with house.peer() as peer:
+        peer.socket.sendall(frame)
+        peer.expect_end()
+
+
+def test_a_worker_of_a_future_version_hears_why_it_is_rejected(house: House) -> None:
+    with house.peer() as peer:
+        peer.socket.sendall(encode_frame((messages.REGISTER, 4, {"a field": "of the future"})))
+        assert peer_is_rejected(peer) == ("version", "this dispatcher speaks LRWP/3, not LRWP/4")
+
+
+def peer_is_rejected(peer: Peer) -> tuple[str, str]:
+    """Return what a worker is told before its connection ends; its own end need not have registered."""
+    if peer.end.state.value == "new":
+        peer.end.register(peer.registration, peer.nonce)
+    code, sentence = peer.expect("rejected")
+    peer.expect_end()
+    return code, sentence
+
+
+def test_a_registration_that_breaks_a_rule_is_rejected_with_a_sentence(house: House) -> None:
+    with house.peer(path="/pages/") as peer:
+        peer.say("register", peer.registration, peer.nonce)
+        code, sentence = peer_is_rejected(peer)
+        assert (code, sentence.partition(":")[0]) == ("registration", "the path of pages must be plain")
+
+
+def test_a_path_of_another_application_is_rejected(house: House, peer: Peer) -> None:
+    with house.peer("shop", path="/pages", instance="other") as other:
+        other.say("register", other.registration, other.nonce)
+        assert peer_is_rejected(other) == (
+            "registration",
+            "/pages is served by the application pages: choose another path for shop",
+        )
+    assert serves(house, peer)
+
+
+def test_two_applications_of_one_worker_cannot_share_a_path_and_leave_nothing_behind(house: House) -> None:
+    with house.peer("pages", "shop", path="/both") as peer:
+        peer.say("register", peer.registration, peer.nonce)
+        assert peer_is_rejected(peer)[0] == "registration"
+    assert house.do(lambda: list(house.front.broker.queues)) == []
+    with house.peer("shop", path="/both") as peer:
+        assert serves(house, peer.register(), "/both")
+
+
+def test_a_second_link_with_an_instance_id_fences_the_first(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    browser.ask("GET", "/pages")
+    peer.expect_request()
+    with house.peer(instance="peer") as heir:
+        heir.register()
+        peer.expect_end()
+        request = heir.expect_request()
+        assert (request.exchange, request.attempt) == (1, 2)
+        heir.answer(request.exchange, b"from the heir")
+        assert browser.read().body == b"from the heir"
+        assert house.do(lambda: len(house.front.broker.links)) == 1
+        assert serves(house, heir)
+
+
+# The secret
+
+
+def test_a_worker_that_proves_to_know_the_secret_is_registered(guarded: House) -> None:
+    with guarded.peer() as peer:
+        assert serves(guarded, peer.register(SECRET))
+
+
+@pytest.mark.parametrize("proof", [b"", bytes(32), b"short"])
+def test_a_wrong_proof_is_rejected(guarded: House, proof: bytes) -> None:
+    with guarded.peer() as peer:
+        peer.say("register", peer.registration, peer.nonce)
+        peer.expect("challenge")
+        peer.say("register", peer.registration, peer.nonce, proof)
+        assert peer_is_rejected(peer) == (
+            "proof",
+            "the proof is wrong: give the worker the dispatcher's secret file",
+        )
+
+
+def test_a_proof_is_worth_nothing_on_another_link(guarded: House) -> None:
+    with guarded.peer() as peer, guarded.peer() as thief:
+        peer.say("register", peer.registration, peer.nonce)
+        proof = peer.prove(SECRET, *peer.expect("challenge"))
+        thief.say("register", peer.registration, peer.nonce)
+        thief.expect("challenge")
+        thief.say("register", peer.registration, peer.nonce, proof)
+        assert peer_is_rejected(thief)[0] == "proof"
+        peer.say("register", peer.registration, peer.nonce, proof)
+        peer.expect("registered")
+
+
+def test_a_proof_is_for_the_applications_that_it_was_made_for(guarded: House) -> None:
+    with guarded.peer() as peer:
+        peer.say("register", peer.registration, peer.nonce)
+        proof = peer.prove(SECRET, *peer.expect("challenge"))
+        claim = peer.registration.applications[0]._replace(path="/")
+        peer.say("register", replace(peer.registration, applications=(claim,)), peer.nonce, proof)
+        assert peer_is_rejected(peer)[0] == "proof"
+
+
+def test_a_proof_that_comes_before_the_challenge_counts_for_nothing(guarded: House) -> None:
+    with guarded.peer() as peer:
+        peer.say("register", peer.registration, peer.nonce, peer.prove(SECRET, bytes(32)))
+        peer.expect("challenge")
+        assert guarded.do(lambda: len(guarded.front.broker.links)) == 0
+
+
+def test_a_challenged_worker_may_say_nothing_but_its_proof(guarded: House) -> None:
+    with guarded.peer() as peer:
+        peer.say("register", peer.registration, peer.nonce)
+        peer.expect("challenge")
+        peer.socket.sendall(encode_frame((messages.PONG,)))
+        peer.expect_end()
+
+
+def test_a_challenged_worker_has_no_more_time_than_any_other(guarded: House) -> None:
+    with guarded.peer() as peer:
+        peer.say("register", peer.registration, peer.nonce)
+        peer.expect("challenge")
+        guarded.pass_time(REGISTRATION_TIME + 0.1)
+        peer.expect_end()
+
+
+# Requests and answers
+
+
+def test_a_request_reaches_the_worker_as_it_came(house: House, peer: Peer, browser: Browser) -> None:
+    browser.ask("POST", "/pages/a%20b?c=d", b"body", "X-Field: value\r\n")
+    request = peer.expect_request()
+    assert request == Request(
+        1,
+        "pages",
+        "POST",
+        b"/pages/a%20b?c=d",
+        b"Host: site\r\nContent-Length: 4\r\nX-Field: value\r\n",
+        "http",
+        "{}:{}".format(*browser.socket.getsockname()),
+        1,
+        b"body",
+        True,
+    )
+
+
+def test_an_answer_reaches_the_client(peer: Peer, browser: Browser) -> None:
+    browser.ask("GET", "/pages")
+    peer.answer(peer.expect_request().exchange, b"text", 201, b"X-Field: value\r\n")
+    reply = browser.read()
+    assert (reply.status, reply.body, reply.headers["X-Field"]) == (201, b"text", "value")
+
+
+def test_an_answer_in_pieces_with_a_length_reaches_the_client(peer: Peer, browser: Browser) -> None:
+    browser.ask("GET", "/pages")
+    exchange = peer.expect_request().exchange
+    peer.say("response", exchange, 200, b"Content-Length: 6\r\n", b"", False)
+    for piece in (b"ab", b"cd", b"ef"):
+        peer.say("body", exchange, piece, piece == b"ef")
+    reply = browser.read()
+    assert (reply.body, reply.headers["Content-Length"]) == (b"abcdef", "6")
+
+
+def test_a_stream_reaches_the_client_piece_by_piece(peer: Peer, browser: Browser) -> None:
+    browser.ask("GET", "/pages")
+    exchange = peer.expect_request().exchange
+    peer.say("response", exchange, 200, b"", b"one", False)
+    response = browser.begin()
+    assert (response.headers["Transfer-Encoding"], response.read(3)) == ("chunked", b"one")
+    peer.say("body", exchange, b"two", False)
+    assert response.read(3) == b"two"
+    peer.say("body", exchange, b"", True)
+    assert response.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("status", "head"),
+    [(200, b"X: a\r\nb\r\n"), (200, b"no colon\r\n"), (101, b""), (99, b""), (1000, b""), (-1, b"")],
+)
+def test_an_answer_that_cannot_be_passed_on_is_a_502_and_the_link_stays(
+    house: House, peer: Peer, browser: Browser, status: int, head: bytes
+) -> None:
+    with capture_logs() as log:
+        browser.ask("GET", "/pages")
+        exchange = peer.expect_request().exchange
+        peer.say("response", exchange, status, head, b"secret", True)
+        reply = browser.read()
+    assert (reply.status, b"secret" in reply.body) == (502, False)
+    assert [entry["event"] for entry in log] == ["unusable answer"]
+    assert serves(house, peer)
+
+
+def test_the_rest_of_an_answer_that_cannot_be_passed_on_goes_nowhere(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    browser.ask("GET", "/pages")
+    exchange = peer.expect_request().exchange
+    peer.say("response", exchange, 99, b"", b"", False)
+    assert browser.read().status == 502
+    assert peer.expect("cancel") == (exchange,)
+    peer.say("body", exchange, b"rest", False)
+    peer.say("body", exchange, b"", True)
+    assert serves(house, peer)
+
+
+# Peers that break the rules
+
+
+SECOND_REPLY = encode_frame((messages.RESPONSE, 1, 200, b"", b"", True))
+
+
+@pytest.mark.parametrize(
+    "misdeed",
+    [
+        encode_frame((messages.RESPONSE, 7, 200, b"", b"", True)),
+        encode_frame((messages.BODY, 1, b"", True)),
+        encode_frame((messages.REFUSED, 2)),
+        encode_frame((messages.RESPONSE, 1, "200", b"", b"", True)),
+        encode_frame((99,)),
+        encode_frame((messages.PING,)),
+        encode_frame((messages.REGISTER, 3, "peer", (("pages", "", "/pages"),), 8, {}, b"", b"")),
+        GARBAGE,
+        b"\x00\x20\x00\x01",  # a byte over the longest frame
+    ],
+    ids=["wrong id", "no reply", "refused", "type", "unknown", "side", "again", "garbage", "oversized"],
+)
+def test_a_worker_that_breaks_the_rules_is_dropped_and_nobody_else_notices(
+    house: House, peer: Peer, browser: Browser, misdeed: bytes
+) -> None:
+    with house.peer(instance="other") as other, house.browser() as neighbour, capture_logs() as log:
+        browser.ask("POST", "/pages")
+        peer.expect_request()
+        neighbour_asks = other.register() and neighbour.ask("GET", "/pages")
+        request = other.expect_request()
+        peer.socket.sendall(misdeed)
+        assert browser.read().status == 502
+        peer.expect_end()
+        other.answer(request.exchange, b"unharmed")
+        assert neighbour_asks.read().body == b"unharmed"
+        assert serves(house, other)
+    assert [entry["event"] for entry in log if entry["log_level"] == "warning"] == ["link dropped"]
+
+
+def test_a_second_reply_drops_the_link_and_reaches_nobody(house: House, peer: Peer, browser: Browser) -> None:
+    with house.peer(instance="other") as other:
+        browser.ask("GET", "/pages")
+        exchange = peer.expect_request().exchange
+        peer.socket.sendall(
+            peer.end.response(exchange, 200, b"", b"first", True)
+            + encode_frame((messages.RESPONSE, exchange, 200, b"", b"second", True))
+        )
+        assert browser.read().body == b"first"
+        peer.expect_end()
+        browser.ask("GET", "/pages")
+        other.register()
+        other.answer(other.expect_request().exchange, b"other")
+        assert browser.read().body == b"other"
+
+
+def test_what_came_in_front_of_garbage_counts(house: House, peer: Peer, browser: Browser) -> None:
+    browser.ask("GET", "/pages")
+    answer = peer.end.response(peer.expect_request().exchange, 200, b"", b"whole", True)
+    peer.socket.sendall(answer + GARBAGE)
+    assert browser.read().body == b"whole"
+    peer.expect_end()
+
+
+def test_a_safe_request_goes_on_to_another_worker_when_its_own_dies(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    browser.ask("GET", "/pages")
+    peer.expect_request()
+    with house.peer(instance="other") as other:
+        other.register()
+        peer.socket.close()
+        request = other.expect_request()
+        assert request.attempt == 2
+        other.answer(request.exchange, b"other")
+        assert browser.read().body == b"other"
+
+
+@pytest.mark.parametrize("head", [b"", b"Content-Length: 10\r\n"])
+def test_an_answer_that_breaks_off_is_visibly_cut_short(peer: Peer, browser: Browser, head: bytes) -> None:
+    browser.ask("GET", "/pages")
+    peer.say("response", peer.expect_request().exchange, 200, head, b"half", False)
+    response = browser.begin()
+    assert response.read(4) == b"half"
+    peer.socket.close()
+    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+        response.read()
+
+
+def test_half_a_frame_at_the_end_of_a_link_is_no_answer(peer: Peer, browser: Browser) -> None:
+    browser.ask("POST", "/pages")
+    frame = peer.end.response(peer.expect_request().exchange, 200, b"", b"text", True)
+    peer.socket.sendall(frame[:-1])
+    peer.socket.close()
+    assert browser.read().status == 502
+
+
+# Clients that leave
+
+
+def test_the_worker_hears_that_its_client_has_left_and_its_late_answer_goes_nowhere(
+    house: House, peer: Peer
+) -> None:
+    with house.browser() as browser:
+        browser.ask("GET", "/pages/late")
+        late = peer.expect_request().exchange
+        browser.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    assert peer.expect("cancel") == (late,)
+    with house.browser() as next_one:
+        next_one.ask("GET", "/pages/next")
+        peer.answer(late, b"late")
+        request = peer.expect_request()
+        assert request.target == b"/pages/next"
+        peer.answer(request.exchange, b"right")
+        assert next_one.read().body == b"right"
+
+
+def test_the_request_of_a_client_that_leaves_while_it_waits_never_runs(house: House, peer: Peer) -> None:
+    with house.browser() as first, house.browser() as second:
+        first.ask("POST", "/pages/1")
+        exchange = peer.expect_request().exchange
+        second.ask("POST", "/pages/2")
+        queue = house.front.broker.queues["pages"]
+        house.until(lambda: len(queue) == 1)
+        second.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        second.close()
+        house.until(lambda: len(queue) == 0)
+        peer.answer(exchange)
+        assert first.read().status == 200
+    assert peer.is_quiet()
+
+
+# Bodies of requests
+
+
+LARGE = bytes(range(256)) * 40_000
+"""10 MB: more than two sockets hold."""
+
+
+def test_a_large_body_comes_in_pieces_that_fit_into_frames(peer: Peer, browser: Browser) -> None:
+    browser.socket.sendall(b"POST /pages HTTP/1.1\r\nHost: site\r\nContent-Length: 1000000\r\n\r\n")
+    browser.socket.sendall(LARGE[:1_000_000])
+    request = peer.expect_request()
+    assert (request.body, request.last) == (b"", False)
+    pieces = []
+    while sum(map(len, pieces)) < 1_000_000:
+        exchange, piece, last = peer.expect("body")
+        assert (exchange, last) == (request.exchange, sum(map(len, pieces)) + len(piece) == 1_000_000)
+        pieces.append(piece)
+    assert b"".join(pieces) == LARGE[:1_000_000]
+    assert max(map(len, pieces)) == limits.PIECE
+
+
+def test_a_worker_that_does_not_read_stops_its_own_body_only(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    browser.socket.sendall(b"POST /pages HTTP/1.1\r\nHost: site\r\nContent-Length: %d\r\n\r\n" % len(LARGE))
+    browser.socket.sendall(LARGE)
+    request = peer.expect_request()
+    connection = house.connection_of(peer)
+    house.until(lambda: connection._full)
+    assert house.do(connection._transport.get_write_buffer_size) <= 2 * limits.PIECE
+    with house.peer(instance="other") as other:
+        assert serves(house, other.register())
+    assert peer.expect_body() == LARGE
+    peer.answer(request.exchange, b"all of it")
+    assert browser.read().body == b"all of it"
+
+
+def test_a_worker_that_takes_a_body_slowly_is_not_taken_for_silent(house: House, peer: Peer) -> None:
+    with house.browser() as browser:
+        browser.socket.sendall(
+            b"POST /pages HTTP/1.1\r\nHost: site\r\nContent-Length: %d\r\n\r\n" % len(LARGE)
+        )
+        browser.socket.sendall(LARGE)
+        exchange = peer.expect_request().exchange
+        last = False
+        while not last:
+            house.pass_time(30)
+            for _ in range(40):
+                _, _, last = peer.expect("body")
+                if last:
+                    break
+        peer.answer(exchange, b"thank you")
+        assert browser.read().body == b"thank you"
+
+
+def test_a_large_body_that_is_refused_goes_to_another_worker_whole(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    browser.ask("POST", "/pages", LARGE[:1_000_000])
+    request = peer.expect_request()
+    with house.peer(instance="other") as other:
+        other.register()
+        peer.say("refused", request.exchange)
+        again = other.expect_request()
+        assert again.attempt == 2
+        assert other.expect_body() == LARGE[:1_000_000]
+        other.answer(again.exchange, b"whole")
+        assert browser.read().body == b"whole"
+
+
+def test_the_rest_of_a_body_is_not_sent_once_it_is_answered(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    browser.socket.sendall(b"POST /pages HTTP/1.1\r\nHost: site\r\nContent-Length: %d\r\n\r\n" % len(LARGE))
+    browser.socket.sendall(LARGE)
+    exchange = peer.expect_request().exchange
+    connection = house.connection_of(peer)
+    house.until(lambda: connection._full)
+    peer.answer(exchange, b"enough", 413)
+    assert browser.read().body == b"enough"
+    assert serves_after_bodies(house, peer) < len(LARGE) / 2
+
+
+def serves_after_bodies(house: House, peer: Peer) -> int:
+    """Serve another request; returns how many bytes of an earlier one's body came first."""
+    with house.browser() as browser:
+        browser.ask("GET", "/pages")
+        received = 0
+        while True:
+            while not peer.heard:
+                data = peer.socket.recv(65536)
+                received += len(data)
+                peer.end.receive(data)
+            heard = peer.heard.popleft()
+            if heard.name == "request":
+                peer.answer(Request(*heard.fields).exchange)
+                assert browser.read().status == 200
+                return received
+
+
+def test_the_body_of_a_client_that_has_left_is_not_sent_on(house: House, peer: Peer) -> None:
+    peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    with house.browser() as browser:
+        browser.socket.sendall(
+            b"POST /pages HTTP/1.1\r\nHost: site\r\nContent-Length: %d\r\n\r\n" % len(LARGE)
+        )
+        browser.socket.sendall(LARGE)
+        exchange = peer.expect_request().exchange
+        connection = house.connection_of(peer)
+        house.until(lambda: connection._full)
+        browser.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    received = 0
+    while (heard := peer.heard.popleft() if peer.heard else None) is None or heard.name == "body":
+        received += len(heard.fields[1]) if heard else 0
+        if not peer.heard:
+            peer.end.receive(peer.socket.recv(65536))
+    assert (heard.name, heard.fields, received < len(LARGE)) == ("cancel", (exchange,), True)
+
+
+# Slow clients of streams
+
+
+@contextmanager
+def streaming(peer: Peer, exchange: int) -> Iterator[None]:
+    """Stream 25 MB in a thread, whether or not somebody takes them."""
+
+    def send() -> None:
+        peer.say("response", exchange, 200, b"X-Accel-Buffering: no\r\n", b"", False)
+        for _ in range(200):
+            peer.say("body", exchange, bytes(limits.PIECE), False)
+        peer.say("body", exchange, b"end", True)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_slow_client_of_a_stream_holds_up_its_own_link_only() -> None:
+    limits_ = Limits(send_timeout=Duration(7200))
+    with a_house(limits=limits_) as house, house.peer() as peer, house.browser() as browser:
+        connection = house.connection_of(peer.register())
+        browser.ask("GET", "/pages")
+        with streaming(peer, peer.expect_request().exchange):
+            house.until(lambda: connection.link is not None and connection.link.paused)
+            with house.peer(instance="other") as other:
+                assert serves(house, other.register())
+            house.pass_time(3600)  # who waits for the client is not taken for silent
+            body = browser.read().body
+        assert (len(body), body[-3:]) == (200 * limits.PIECE + 3, b"end")
+        assert house.until(lambda: connection.link is not None and not connection.link.paused)
+        assert serves(house, peer)
+
+
+def test_a_client_that_leaves_lets_the_link_that_it_held_up_go_on(house: House, peer: Peer) -> None:
+    with house.browser() as browser:
+        browser.ask("GET", "/pages")
+        exchange = peer.expect_request().exchange
+        connection = house.connection_of(peer)
+        with streaming(peer, exchange):
+            house.until(lambda: connection.link is not None and connection.link.paused)
+            browser.close()
+            house.until(lambda: connection.link is not None and not connection.link.paused)
+    assert serves(house, peer)
+
+
+def test_a_link_is_not_held_up_by_an_answer_that_it_has_given(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    browser.ask("GET", "/pages")
+    exchange = peer.expect_request().exchange
+    frames = [peer.end.response(exchange, 200, b"", b"", False)]
+    frames += [peer.end.body(exchange, bytes(limits.PIECE), False) for _ in range(100)]
+    frames += [peer.end.body(exchange, b"end", True)]
+    connection = house.connection_of(peer)
+    house.do(lambda: connection.data_received(b"".join(frames)))
+    assert connection.link is not None
+    assert not connection.link.paused
+    assert serves(house, peer)
+    assert len(browser.read().body) == 100 * limits.PIECE + 3
+
+
+# What was not sent was not begun
+
+
+def test_an_exchange_whose_frame_was_not_sent_moves_on_whatever_its_method(house: House, peer: Peer) -> None:
+    with house.peer(instance="other") as other:
+        other.register()
+        connection = house.connection_of(peer)
+        exchange = an_exchange("POST", "/pages")
+
+        def hand_over_and_end() -> None:
+            house.front.handle(exchange)
+            connection.eof_received()
+
+        house.do(hand_over_and_end)
+        request = other.expect_request()
+        assert (request.method, request.attempt) == ("POST", 2)
+        other.answer(request.exchange)
+        house.until(lambda: exchange.client.status == 200)  # type: ignore[attr-defined]  # it is a FakeClient
+        peer.expect_end()
+
+
+def test_an_exchange_whose_frame_was_sent_may_have_been_begun(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    with house.peer(instance="other") as other:
+        other.register()
+        browser.ask("POST", "/pages")
+        peer.expect_request()
+        peer.socket.close()
+        assert browser.read().status == 502
+        assert other.is_quiet()
+
+
+# Time passes
+
+
+def test_an_idle_link_is_pinged_and_lives_as_long_as_it_answers(house: House, peer: Peer) -> None:
+    for _ in range(5):
+        house.pass_time(9.9)
+        assert peer.is_quiet()
+        house.pass_time(0.1)
+        peer.expect("ping")
+        peer.say("pong")
+        connection = house.connection_of(peer)
+        house.until(lambda: connection._heard_at == house.time)  # noqa: B023 - called at once
+    assert serves(house, peer)
+
+
+def test_an_idle_link_that_misses_three_heartbeats_is_dropped(house: House, peer: Peer) -> None:
+    for _ in range(3):
+        house.pass_time(10)
+        peer.expect("ping")
+    assert peer.is_quiet()
+    with capture_logs() as log:
+        house.pass_time(0.1)
+        peer.expect_end()
+        house.until(lambda: not house.front.links)
+    assert [entry["reason"] for entry in log] == ["it was silent for 3 heartbeats"]
+
+
+def test_a_busy_link_is_watched_by_the_deadline_of_its_exchange_alone(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    browser.ask("GET", "/pages")
+    exchange = peer.expect_request().exchange
+    for _ in range(5):
+        house.pass_time(12)
+    assert peer.is_quiet()
+    peer.answer(exchange, b"slow")
+    assert browser.read().body == b"slow"
+
+
+def test_a_worker_that_is_silent_about_a_request_is_cut_off_and_its_client_gets_504(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    browser.ask("POST", "/pages")
+    peer.expect_request()
+    house.pass_time(60.1)
+    assert browser.read().status == 504
+    peer.expect_end()
+
+
+def test_a_worker_that_is_cut_off_need_not_take_what_was_written_to_it(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    browser.socket.sendall(b"POST /pages HTTP/1.1\r\nHost: site\r\nContent-Length: %d\r\n\r\n" % len(LARGE))
+    browser.socket.sendall(LARGE)
+    connection = house.connection_of(peer)
+    house.until(lambda: connection._full)
+    house.pass_time(60.1)
+    assert browser.read().status == 504
+    house.until(lambda: not house.front.links)
+
+
+# Goodbyes
+
+
+def test_a_worker_that_says_goodbye_gets_nothing_new_and_is_let_go_when_it_is_done(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    browser.ask("GET", "/pages/1")
+    exchange = peer.expect_request().exchange
+    peer.say("draining")
+    house.until(lambda: next(iter(house.front.broker.links)).draining)
+    with house.browser() as second, house.peer(instance="other") as other:
+        second.ask("GET", "/pages/2")
+        peer.answer(exchange, b"done")
+        assert browser.read().body == b"done"
+        peer.expect_end()
+        other.register()
+        request = other.expect_request()
+        assert (request.target, request.attempt) == (b"/pages/2", 1)
+        other.answer(request.exchange)
+        assert second.read().status == 200
+
+
+def test_a_request_that_crossed_the_goodbye_goes_to_another_worker_whatever_its_method(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    browser.ask("POST", "/pages", b"once")
+    request = peer.expect_request()
+    peer.say("draining")
+    peer.say("refused", request.exchange)
+    peer.expect_end()
+    with house.peer(instance="other") as other:
+        other.register()
+        request = other.expect_request()
+        assert (request.method, request.body, request.attempt) == ("POST", b"once", 2)
+        other.answer(request.exchange, b"other")
+        assert browser.read().body == b"other"
+
+
+def test_what_was_written_to_a_link_is_sent_before_it_is_closed(house: House, peer: Peer) -> None:
+    connection = house.connection_of(peer)
+
+    def ping_and_close() -> None:
+        connection.beat(house.time + 10)
+        connection.close("the test says so")
+
+    house.do(ping_and_close)
+    peer.expect("ping")
+    peer.expect_end()
+
+
+def test_a_worker_that_does_not_take_the_last_words_of_a_link_does_not_keep_it(
+    house: House, peer: Peer
+) -> None:
+    connection = house.connection_of(peer)
+
+    def say_much_and_close() -> None:
+        connection._transport.write(bytes(50_000_000))
+        connection.close("the test says so")
+
+    house.do(say_much_and_close)
+    house.pass_time(CLOSING_TIME)
+    assert house.front.links == {connection}
+    house.pass_time(0.1)
+    house.until(lambda: not house.front.links)
+
+
+def test_a_link_says_who_it_is(house: House, peer: Peer) -> None:
+    host, port = peer.socket.getsockname()
+    assert repr(house.connection_of(peer)) == (
+        f"<LinkConnection {host}:{port} <Link peer idle, holds 0 of 1>>"
+    )
