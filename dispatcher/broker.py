@@ -3,8 +3,8 @@
 Methods are plain calls that take ``now``, in seconds of a monotonic clock. What has to be done to the outside
 world is done by the *hands*, which must not call back: they write to buffers and return.
 
-One first-in-first-out queue for each application, one queue of its idle links: so a request never waits behind
-a slow one while a link is idle. Each decision costs the same for one link as for a thousand.
+One first-in-first-out queue for each application, one queue of its idle links: so a request never waits
+behind a slow one while a link is idle. Each decision costs the same for one link as for a thousand.
 
 **The window.** A link that must wait a round trip for its next request idles meanwhile. While requests are
 waiting and the link answers fast, it may therefore hold up to ``window`` of them. Only safe methods are ever
@@ -378,7 +378,7 @@ class Broker:
                 self._take_back(link, now)
 
     def forget_applications(self, now: float) -> list[ApplicationQueue]:
-        """Return, and forget, the applications that nothing configures and no worker has served for a minute."""
+        """Return, and forget, the applications that nothing configures and no worker serves any more."""
         gone = [queue for queue in self.queues.values() if queue.forgotten_at <= now and not len(queue)]
         for queue in gone:
             del self.queues[queue.name]

