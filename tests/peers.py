@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import select
 import socket
+import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -160,6 +161,11 @@ class Browser:
         if self._response is not None:
             self._response.close()
         self.socket.close()
+
+    def leave(self) -> None:
+        """Close the connection with a reset, as a system does for a program that has died."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
 
     def ask(self, method: str, target: str, body: bytes = b"", headers: str = "") -> Self:
         """Send a request."""

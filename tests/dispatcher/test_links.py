@@ -420,7 +420,7 @@ def test_the_worker_hears_that_its_client_has_left_and_its_late_answer_goes_nowh
     with house.browser() as browser:
         browser.ask("GET", "/pages/late")
         late = peer.expect_request().exchange
-        browser.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        browser.leave()
     assert peer.expect("cancel") == (late,)
     with house.browser() as next_one:
         next_one.ask("GET", "/pages/next")
@@ -438,8 +438,7 @@ def test_the_request_of_a_client_that_leaves_while_it_waits_never_runs(house: Ho
         second.ask("POST", "/pages/2")
         queue = house.front.broker.queues["pages"]
         house.until(lambda: len(queue) == 1)
-        second.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        second.close()
+        second.leave()
         house.until(lambda: len(queue) == 0)
         peer.answer(exchange)
         assert first.read().status == 200
@@ -558,7 +557,7 @@ def test_the_body_of_a_client_that_has_left_is_not_sent_on(house: House, peer: P
         exchange = peer.expect_request().exchange
         connection = house.connection_of(peer)
         house.until(lambda: connection._full)
-        browser.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        browser.leave()
     received = 0
     while (heard := peer.heard.popleft() if peer.heard else None) is None or heard.name == "body":
         received += len(heard.fields[1]) if heard else 0
