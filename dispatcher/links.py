@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import structlog
 
 from protocol import limits
+from protocol.addresses import Address
 from protocol.errors import HeaderError, RejectedError, RemoteProtocolError
 from protocol.heads import read_response_head
 from protocol.link import DispatcherEnd
@@ -111,7 +112,7 @@ class LinkConnection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # asyncio promises less than it gives
         self._station.links.add(self)
         peer = transport.get_extra_info("peername")
-        self.peer = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "unix"
+        self.peer = str(Address("tcp", *peer[:2])) if isinstance(peer, tuple) else "unix:"
 
     def data_received(self, data: bytes) -> None:
         """Take in what the worker sent."""
@@ -152,7 +153,7 @@ class LinkConnection(asyncio.Protocol):
 
     # ── Registration ─────────────────────────────────────────────────────────────────────────────
 
-    def on_register(  # noqa: PLR0917 - as many arguments as the message has fields
+    def on_register(
         self,
         version: int,
         instance: str,
