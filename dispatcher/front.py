@@ -83,12 +83,13 @@ class Front:
         requests: how many requests have been answered.
         secret: what workers must prove to know, or None.
         leaving: whether nothing new is taken.
+        crowded: set when a link holds more than one exchange, which may have to be taken back from it.
         done: set when, after that, the last client's connection has ended.
         deserted: set when, after that, the last worker's connection has ended.
         most_connections: how many clients may be connected at once.
     """
 
-    def __init__(  # noqa: PLR0917 - what a dispatcher consists of
+    def __init__(
         self,
         limits: Limits,
         applications: Mapping[str, ApplicationSettings],
@@ -109,6 +110,7 @@ class Front:
         self.requests = 0
         self.date = b""
         self.most_connections: float = limits.connections or float("inf")
+        self.crowded = asyncio.Event()
         self.done = asyncio.Event()
         self.deserted = asyncio.Event()
         self._by_address: dict[str, int] = {}
@@ -201,7 +203,7 @@ class Front:
         """Count a request that was refused before it became an exchange."""
         self.requests += 1
         if self._access_log is not None:
-            self._access_log.note_refusal(peer, error.status)
+            self._access_log.note_refusal(peer, error)
 
     # ── Workers ──────────────────────────────────────────────────────────────────────────────────
 
@@ -300,6 +302,8 @@ class Front:
         """Send the request over the link."""
         exchange.worker = link.name
         link.wire.assign(exchange)
+        if len(link.held) > 1:
+            self.crowded.set()
 
     def cancel(self, link: Link, exchange: Exchange) -> None:
         """Tell the worker that nobody waits for this exchange any more."""
@@ -328,6 +332,12 @@ class Front:
         for link in list(self.links):
             link.beat(now)
         self.tell_time()
+
+    def relieve(self, now: float) -> None:
+        """Take back what waits behind slow requests; to be called every few milliseconds while crowded."""
+        self.broker.relieve(now)
+        if self.broker.crowded:
+            self.crowded.set()
 
     def tell_time(self) -> None:
         """Renew the date of answers and of the access log."""

@@ -94,8 +94,8 @@ class Server:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._on_signal, number)
             ticking = [
-                loop.create_task(_repeat(TICK, front.now, self._tick)),
-                loop.create_task(_repeat(RELIEF, front.now, self._relieve)),
+                loop.create_task(self._repeat(TICK, self._tick)),
+                loop.create_task(self._repeat(RELIEF, front.relieve, front.crowded)),
             ]
             where = ", ".join(str(listener.address) for listener in links)
             log.info("serving", http=str(http.address), link=where, admin=str(admin.address))
@@ -127,9 +127,19 @@ class Server:
         self._front.tick(now)
         self._admin.tick(now)
 
-    def _relieve(self, now: float) -> None:
-        if self._front.broker.crowded:
-            self._front.broker.relieve(now)
+    async def _repeat(
+        self, interval: float, action: Callable[[float], None], occasion: asyncio.Event | None = None
+    ) -> None:
+        """Do something again and again, or only while there is an occasion for it."""
+        while True:
+            if occasion is not None:
+                await occasion.wait()
+                occasion.clear()
+            await asyncio.sleep(interval)
+            try:
+                action(self._front.now())
+            except Exception:  # without deadlines and heartbeats nothing would work any more
+                log.exception("a timed action failed", action=action.__name__)
 
     async def _drain(self, http: Listener) -> bool:
         """Let what was accepted be answered; returns whether all of it was."""
@@ -149,15 +159,6 @@ class Server:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(front.deserted.wait(), FAREWELL)
         return not left
-
-
-async def _repeat(interval: float, clock: Callable[[], float], action: Callable[[float], None]) -> None:
-    while True:
-        await asyncio.sleep(interval)
-        try:
-            action(clock())
-        except Exception:  # without deadlines and heartbeats nothing would work any more
-            log.exception("a timed action failed", action=action.__name__)
 
 
 def _read_secret(settings: DispatcherSettings) -> bytes | None:
