@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from protocol import limits
 from protocol.errors import LrwpError
@@ -15,13 +16,28 @@ from worker.response import Response, redirect
 from worker.router import Handler, Router, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from worker.exchange import Answer, Exchange
     from worker.router import Route
 
 HandlerT = TypeVar("HandlerT", bound=Handler)
 HookT = TypeVar("HookT", bound="Callable[[], object]")
+Wrapper = Callable[[Callable[[Request], Response]], Callable[[Request], Response]]
+WrapperT = TypeVar("WrapperT", bound=Wrapper)
+
+
+class Database(Protocol):
+    """What :meth:`Application.use` keeps for the threads of a worker."""
+
+    def open(self) -> None:
+        """Open what one worker thread needs; called in it, before what on_start registered."""
+
+    def close(self) -> None:
+        """Close what :meth:`open` opened in this thread; called after what on_stop registered."""
+
+    def guard(self, handler: Callable[[Request], Response], /) -> Callable[[Request], Response]:
+        """Return ``handler`` with ``request.db`` set, and with a watch over what it leaves open."""
 
 
 class Application:
@@ -46,6 +62,9 @@ class Application:
         self._router = Router()
         self._on_start: list[Callable[[], object]] = []
         self._on_stop: list[Callable[[], object]] = []
+        self._wrappers: list[Wrapper] = []
+        self._database: Database | None = None
+        self._chain: Callable[[Request], Response] | None = None
 
     def __repr__(self) -> str:
         return f"<Application {self.name}{', retired' * self.retired}>"
@@ -99,12 +118,41 @@ class Application:
         self._on_stop.append(hook)
         return hook
 
+    def wrap(self, wrapper: WrapperT) -> WrapperT:
+        """Put ``wrapper`` around everything that answers here; the first that is put is the outermost.
+
+        It is given a handler, Request → Response, and returns another. What it does before and after it calls
+        the one that it was given is before and after every request. An HttpError from within has become its
+        page before a wrapper sees it.
+        """
+        self._wrappers.append(wrapper)
+        self._chain = None
+        return wrapper
+
+    def use(self, database: Database | None) -> None:
+        """Have each worker thread open ``database``, and its guard stand right around the handlers.
+
+        It takes the place of the one that was used before; None of none.
+        """
+        self._database = database
+        self._chain = None
+
     def start(self) -> None:
-        """Run what was registered with on_start, in that order; the worker calls it.
+        """Open the database and run what was registered with on_start, in that order; the worker calls it.
 
         Raises:
-            StartError: one of them failed; those after it were not called.
+            StartError: one of them failed; those after it were not called, and the database is closed.
         """
+        if self._database is not None:
+            self._database.open()
+        try:
+            self._run_start()
+        except BaseException:
+            if self._database is not None:
+                self._database.close()
+            raise
+
+    def _run_start(self) -> None:
         for hook in self._on_start:
             try:
                 hook()
@@ -117,11 +165,13 @@ class Application:
                 ) from error
 
     def stop(self) -> None:
-        """Run what was registered with on_stop, the last first; the worker calls it.
+        """Run what was registered with on_stop, the last first, and close the database; the worker calls it.
 
         All of them run, even if one fails; its exception is raised at the end.
         """
         with ExitStack() as stack:
+            if self._database is not None:
+                stack.callback(self._database.close)
             for hook in self._on_stop:
                 stack.callback(hook)
 
@@ -132,10 +182,20 @@ class Application:
     def handle(self, exchange: Exchange) -> Answer:
         """Answer one request; what a handler raises other than HttpError is the caller's to log."""
         request = Request(exchange)
+        chain = self._chain or self._build_chain()
         try:
-            return self._respond(request).answer(request.method)
-        except HttpError as error:
+            return chain(request).answer(request.method)
+        except HttpError as error:  # a stream had not come to its first piece
             return error_page(error.status, error.sentence, error.headers).answer(request.method)
+
+    def _build_chain(self) -> Callable[[Request], Response]:
+        """Return what answers: handlers, the guard around them, and the wrappers around that."""
+        chain = self._respond if self._database is None else self._database.guard(self._respond)
+        chain = _with_error_pages(chain)
+        for wrapper in reversed(self._wrappers):
+            chain = _with_error_pages(wrapper(chain))
+        self._chain = chain
+        return chain
 
     def _respond(self, request: Request) -> Response:
         match = self._router.find(request.segments)
@@ -152,6 +212,16 @@ class Application:
         if method == "OPTIONS":
             return Response(status=204, headers=allow)
         raise HttpError(405, headers=allow)
+
+
+def _with_error_pages(handler: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    def answer(request: Request) -> Response:
+        try:
+            return handler(request)
+        except HttpError as error:
+            return error_page(error.status, error.sentence, error.headers)
+
+    return answer
 
 
 def _response_of(result: Any, handler: Handler) -> Response:

@@ -5,8 +5,9 @@
     LrwpError
     ├── HttpError            an answer other than the one asked for: its status goes to the client
     │   └── MissingFieldError  400: the request lacks a field that the handler reads
-    ├── ContentError            a handler's result that cannot be sent            ┐ the programmer's mistakes:
+    ├── ContentError         a handler's result that cannot be sent            ┐ the programmer's mistakes:
     ├── WsgiError            a WSGI application broke the rules of PEP 3333    │ the log has them,
+    ├── NotProvidedError     a handler wants what its worker was not given     │
     ├── RouteError           a route that cannot be registered                 ┘ the client gets a 500
     └── StartError           what an application opens at its start cannot be opened
 """
@@ -48,6 +49,10 @@ class MissingFieldError(HttpError, KeyError):
 
 class ContentError(LrwpError):
     """A handler's result that cannot be sent."""
+
+
+class NotProvidedError(LrwpError):
+    """A handler wants something that its worker or application was not given; the sentence says how to."""
 
 
 class RouteError(LrwpError):

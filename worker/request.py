@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from protocol.heads import read_request_head
-from worker.errors import HttpError
+from worker.errors import HttpError, NotProvidedError
 from worker.fields import Fields, Headers
 
 if TYPE_CHECKING:
@@ -62,6 +62,24 @@ class _Lazy(Generic[Value]):
         return value
 
 
+class _Provided:
+    """An attribute that somebody else sets for each request; until then, reading it says who would have to.
+
+    Raises:
+        NotProvidedError: nobody has set it.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        self._sentence = sentence
+
+    def __get__(self, request: object, owner: type) -> Any:
+        raise NotProvidedError(self._sentence)
+
+    if TYPE_CHECKING:  # at run time what is set goes past this class, and is read at full speed
+
+        def __set__(self, request: object, value: Any) -> None: ...
+
+
 class Request:
     """A request.
 
@@ -85,6 +103,12 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.exchange.target.decode('latin-1')!r:.200}>"
+
+    db = _Provided("this worker has no database: start it with --database URL")
+    """This worker thread's own connection to the database; the guard sets it."""
+
+    session = _Provided("this application has no sessions: wrap it with Sessions(...)")
+    """The browser's session; the wrapper for sessions sets it."""
 
     @_Lazy
     def segments(self) -> list[str]:

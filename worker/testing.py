@@ -19,12 +19,14 @@ from urllib.parse import quote, urlencode
 from protocol.heads import read_response_head, write_head
 from worker.application import Application
 from worker.content import JSON, close_source
+from worker.errors import NotProvidedError
 from worker.exchange import Exchange
 from worker.fields import Headers
 from worker.request import FORM
 from worker.wsgi import wsgi_handle
 
 if TYPE_CHECKING:
+    from worker.application import Database
     from worker.exchange import Answer
     from worker.wsgi import WsgiApplication
 
@@ -73,6 +75,7 @@ class Client:
         prefix: the path that the application is registered for; paths in calls begin with it.
         host: what the client calls the server.
         scheme: ``http`` or ``https``.
+        database: what an Application is to use, or its URL; it is open while the client is a context manager.
     """
 
     def __init__(
@@ -82,7 +85,12 @@ class Client:
         prefix: str = "/",
         host: str = "localhost",
         scheme: str = "http",
+        database: Database | str | None = None,
     ) -> None:
+        if database is not None:
+            if not isinstance(app, Application):
+                raise NotProvidedError("a WSGI application opens its database by itself: leave out database=")
+            app.use(_open_url(database) if isinstance(database, str) else database)
         self.cookies: dict[str, str] = {}
         self._app = app
         self._handle = app.handle if isinstance(app, Application) else wsgi_handle(app)
@@ -193,6 +201,12 @@ class Client:
                 self.cookies.pop(name, None)
             else:
                 self.cookies[name] = value
+
+
+def _open_url(url: str) -> Database:
+    from worker.database import Database  # noqa: PLC0415 - SQLAlchemy takes time to import, and few need it
+
+    return Database(url)
 
 
 def _pairs(fields: Pairs) -> list[tuple[str, str]]:

@@ -388,3 +388,158 @@ def test_an_application_that_retires_still_answers(app, client):
     assert app.retired
     assert repr(app) == "<Application pages, retired>"
     assert client.get("/pages").text == "last"
+
+
+# ── Wrappers, and the database ───────────────────────────────────────────────────────────────────────
+
+
+def test_the_first_wrapper_is_the_outermost(app, client):
+    steps = []
+
+    def noting(name):
+        def wrapper(handler):
+            def wrapped(request):
+                steps.append(f"before {name}")
+                response = handler(request)
+                steps.append(f"after {name}")
+                return response
+
+            return wrapped
+
+        return wrapper
+
+    app.get("/")(lambda request: steps.append("handler") or "page")
+    app.wrap(noting("a"))
+    app.wrap(noting("b"))
+    assert client.get("/pages").text == "page"
+    assert steps == ["before a", "before b", "handler", "after b", "after a"]
+
+
+def test_a_wrapper_stands_around_every_path_and_sees_errors_as_pages(app, client):
+    @app.wrap
+    def mark(handler):
+        def wrapped(request):
+            response = handler(request)
+            response.set_header("X-Status", str(response.status))
+            return response
+
+        return wrapped
+
+    @app.get("/x")
+    def show(request):
+        raise HttpError(409)
+
+    assert client.get("/pages/x").headers["x-status"] == "409"
+    assert client.get("/pages/none").headers["x-status"] == "404"
+    assert client.get("/pages//x").headers["x-status"] == "308"
+
+
+def test_a_wrapper_may_answer_by_itself_or_refuse(app, client):
+    app.get("/x")(lambda request: "page")
+    seen = []
+
+    @app.wrap
+    def look(handler):
+        def wrapped(request):
+            response = handler(request)
+            seen.append(response.status)
+            return response
+
+        return wrapped
+
+    @app.wrap
+    def gate(handler):
+        def wrapped(request):
+            if "closed" in request.query:
+                raise HttpError(503)
+            return Response("closed") if "quiet" in request.query else handler(request)
+
+        return wrapped
+
+    assert client.get("/pages/x?closed").status == 503
+    assert client.get("/pages/x?quiet").text == "closed"
+    assert client.get("/pages/x").text == "page"
+    assert seen == [503, 200, 200]
+
+
+class FakeDatabase:
+    """Says what is done with it; its guard sets request.db and sees what handlers raise."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+    def open(self) -> None:
+        self.steps.append("open")
+
+    def close(self) -> None:
+        self.steps.append("close")
+
+    def guard(self, handler):
+        def guarded(request):
+            request.db = self
+            try:
+                return handler(request)
+            except HttpError as error:
+                self.steps.append(f"rolled back after {error.status}")
+                raise
+
+        return guarded
+
+
+def test_a_database_is_open_from_before_the_first_hook_to_after_the_last(app):
+    database = FakeDatabase()
+    app.on_start(lambda: database.steps.append("start"))
+    app.on_stop(lambda: database.steps.append("stop"))
+    app.use(database)
+    app.start()
+    app.stop()
+    assert database.steps == ["open", "start", "stop", "close"]
+
+
+def test_a_start_that_fails_leaves_no_database_open(app):
+    database = FakeDatabase()
+    app.use(database)
+    app.on_start(lambda: 1 / 0)
+    with pytest.raises(StartError):
+        app.start()
+    assert database.steps == ["open", "close"]
+
+
+def test_the_guard_stands_within_all_wrappers_and_sees_what_handlers_raise(app, client):
+    database = FakeDatabase()
+
+    @app.wrap
+    def look(handler):
+        def wrapped(request):
+            database.steps.append("wrapper")
+            return handler(request)
+
+        return wrapped
+
+    @app.get("/{page}")
+    def show(request, page):
+        if page != "home":
+            raise HttpError(404)
+        return str(request.db is database)
+
+    app.use(database)
+    assert client.get("/pages/home").text == "True"
+    assert client.get("/pages/other").status == 404
+    assert database.steps == ["wrapper", "wrapper", "rolled back after 404"]
+
+
+def test_a_database_or_session_that_nobody_set_says_what_to_do(app, client):
+    app.get("/db")(lambda request: request.db)
+    app.get("/session")(lambda request: request.session)
+    with pytest.raises(LrwpError, match="this worker has no database: start it with --database URL"):
+        client.get("/pages/db")
+    with pytest.raises(LrwpError, match=r"this application has no sessions: wrap it with Sessions\(...\)"):
+        client.get("/pages/session")
+
+
+def test_a_client_opens_the_database_that_it_is_given(app):
+    database = FakeDatabase()
+    app.get("/")(lambda request: str(request.db is database))
+    with Client(app, database=database) as client:
+        assert client.get("/").text == "True"
+    assert database.steps == ["open", "close"]
