@@ -194,7 +194,7 @@ class Link:
         """Note that we are not wanted."""
         raise RejectedError(code, sentence)
 
-    def on_request(  # noqa: PLR0917 - as many arguments as the message has fields
+    def on_request(
         self,
         exchange: int,
         application: str,

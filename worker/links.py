@@ -34,6 +34,10 @@ CONNECT_TIME: Final = 5.0
 REGISTRATION_TIME: Final = 10.0
 """Seconds that a dispatcher has to accept or to reject a worker."""
 
+FAREWELL: Final = 1.0
+"""Seconds for which a worker that leaves waits for a dispatcher that has not accepted it yet: it may have,
+and may have handed a request over that would be lost if we hung up."""
+
 NEVER: Final = float("inf")
 
 
@@ -150,16 +154,20 @@ class Links:
 
     def take_leave(self) -> bool:
         """Tell all dispatchers that we take nothing new; returns whether one still has a link to us."""
-        self._is_leaving = True
+        if not self._is_leaving:
+            self._is_leaving = True
+            self._give_up_at = time.monotonic() + FAREWELL
         for dispatcher in self._dispatchers:
             link = dispatcher.link
-            if link is not None and link.is_registered:
+            if link is None:
+                self._hang_up(dispatcher)
+            elif not link.is_registered:
+                dispatcher.due = min(dispatcher.due, self._give_up_at)
+            else:
                 try:
                     link.drain()
                 except LinkLostError as error:
                     self._lose(dispatcher, str(error))
-            else:
-                self._hang_up(dispatcher)
         return any(dispatcher.link is not None for dispatcher in self._dispatchers)
 
     def lose(self, link: Link, reason: str) -> None:

@@ -65,7 +65,7 @@ def run(settings: WorkerSettings, label: str | None = None) -> int:
 class Process:
     """The threads of a worker, and what makes them stop."""
 
-    def __init__(  # noqa: PLR0917 - what loading a target has found
+    def __init__(
         self,
         settings: WorkerSettings,
         label: str | None,

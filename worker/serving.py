@@ -152,7 +152,7 @@ class Serving:
             else:
                 self._send_pieces(link, exchange_id, exchange, answer)
         except ClientLeftError:
-            log.info("client left", application=exchange.application, method=exchange.method)
+            log.info("client left", **_whereabouts(exchange))
             link.settle(exchange_id)
         except LocalProtocolError as error:
             # An application has swallowed the news that the link was lost while it read its body.
@@ -166,10 +166,10 @@ class Serving:
         except (LinkLostError, ClientLeftError):
             raise
         except HeaderError as error:
-            log.error("unusable answer", application=exchange.application, reason=str(error))
+            log.error("unusable answer", reason=str(error), **_whereabouts(exchange))
             return error_page(502).answer(exchange.method)
         except (Exception, SystemExit):
-            log.exception("application raised", application=exchange.application, method=exchange.method)
+            log.exception("application raised", **_whereabouts(exchange))
             return error_page(500).answer(exchange.method)
 
     def _send_pieces(self, link: Link, exchange_id: int, exchange: Exchange, answer: Answer) -> None:
@@ -220,8 +220,17 @@ def _pieces(exchange: Exchange, body: bytes | Iterable[bytes]) -> Iterator[bytes
     except (LinkLostError, ClientLeftError):
         raise
     except (Exception, SystemExit):
-        log.exception("application raised", application=exchange.application, method=exchange.method)
+        log.exception("application raised", **_whereabouts(exchange))
         raise BrokenOffError from None
+
+
+def _whereabouts(exchange: Exchange) -> dict[str, str]:
+    """Return what the log says of a request; not its query, which may hold anybody's secrets."""
+    return {
+        "application": exchange.application,
+        "method": exchange.method,
+        "path": decode_path(exchange.target),
+    }
 
 
 def _close(body: object) -> None:
