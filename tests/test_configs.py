@@ -281,3 +281,14 @@ def test_nginx_gives_up_after_the_dispatcher_and_idle_connections_before_it() ->
     assert int(seconds) > limits.wait_timeout + 2 * limits.request_timeout
     assert "keepalive_timeout" not in NGINX.read_text()  # of an upstream: it is 60 s unless told otherwise
     assert limits.idle_timeout > 60
+
+
+# ── The machine that tests run on ────────────────────────────────────────────────────────────────
+
+
+def test_what_tests_need_beside_python_is_what_debian_is_asked_for() -> None:
+    (listed,) = re.findall(r"^for program in (.*); do", (ROOT / ".ci/debian").read_text(), re.MULTILINE)
+    texts = [path.read_text() for path in ROOT.glob("tests/**/*.py")]
+    assert {name for text in texts for name in re.findall(r'needed\("([a-z-]+)"\)', text)} <= set(
+        listed.split()
+    )

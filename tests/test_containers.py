@@ -236,12 +236,21 @@ def composition(image: Image, tmp_path: Path) -> Iterator[Composition]:
 
 
 def test_what_the_dockerfile_copies_is_all_that_is_needed(image: Image) -> None:
-    imports = "import apps.lrtest, dispatcher.server, lrwp.cli, lrwp.load, protocol, worker.process"
-    folders = (
-        "print(*{m.__file__.rpartition('/packages/')[0] for m in (apps, dispatcher, lrwp, protocol, worker)})"
-    )
-    done = image.run("-W", "error", "-c", f"{imports}; {folders}")
-    assert (done.stdout.strip(), done.stderr) == (str(image.root), "")
+    modules = [
+        "apps.lrtest",
+        "dispatcher.server",
+        "lrwp.cli",
+        "lrwp.load",
+        "protocol.frames",
+        "worker.process",
+    ]
+    imports = f"import sys, {', '.join(modules)}"
+    places = f"print(*(sys.modules[name].__file__ for name in {modules}), sep='\\n')"
+    done = image.run("-W", "error", "-c", f"{imports}; {places}")
+    assert done.stderr == ""
+    expected = [image.packages / Path(*name.split(".")) for name in modules]
+    found = [Path(place) for place in done.stdout.splitlines()]
+    assert [each.parent if each.stem == "__init__" else each.with_suffix("") for each in found] == expected
 
 
 def test_the_image_shows_its_commands_when_it_is_given_none(image: Image) -> None:
