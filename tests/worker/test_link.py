@@ -11,8 +11,11 @@ from protocol.errors import LocalProtocolError
 from protocol.registration import Claim, Registration
 from tests.worker.dispatchers import FakeLink
 from worker.body import ClientLeftError
-from worker.exchange import Exchange
 from worker.link import Link, LinkLostError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worker.exchange import Exchange
 
 PAGES = Registration("worker", (Claim("pages", "", "/pages"),))
 
