@@ -91,6 +91,7 @@ class Exchange:
         head: the header block.
         scheme: ``http`` or ``https``.
         peer: the client's address as text.
+        minor: the minor version of HTTP that the client speaks, 1 or 0.
         body: the body if it is longer than what fits into memory or a frame, else None.
         content: the body if it is short, else b"".
         safe: whether its method may run twice.
@@ -125,6 +126,7 @@ class Exchange:
         "link",
         "losses",
         "method",
+        "minor",
         "path",
         "peer",
         "queue",
@@ -160,6 +162,7 @@ class Exchange:
         self.head = head
         self.scheme = scheme
         self.peer = peer
+        self.minor = 1
         self.content = content
         self.body = body
         self.safe = method in SAFE_METHODS

@@ -257,7 +257,7 @@ def test_a_log_that_cannot_be_written_stops_neither_answers_nor_deadlines(tmp_pa
     ):
         peer.register()
         assert browser.get("/nothing").status == 404
-        dispatcher.program.wait_for("a timed action failed")
+        dispatcher.program.wait_for("the access log cannot be written")
         browser.ask("GET", "/pages")
         peer.expect_request()
         assert browser.read().status == 504
