@@ -16,6 +16,7 @@ run: $(VENV)/ready ## start the demo: a dispatcher and its workers; Ctrl-C stops
 	@exec $(BIN)/lrwp up
 
 test: $(VENV)/ready ## run all tests
+	@.ci/debian
 	@$(BIN)/python -m pytest -q
 
 check: $(VENV)/ready ## lint, format, types and import contracts
