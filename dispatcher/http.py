@@ -142,7 +142,7 @@ class HttpConnection(asyncio.Protocol):
             self.deadline = self.site.now() + self.site.limits.body_timeout
             if self._intake.is_expected:
                 self._transport.write(answer.CONTINUE)
-        elif self._intake.has_begun_head and self._intake.has_just_begun_head:
+        elif self._intake.has_just_begun_head:
             self.deadline = self.site.now() + self.site.limits.head_timeout
 
     def _submit(self, request: Request) -> None:

@@ -32,14 +32,15 @@ class Inbox:
 
     Attributes:
         has_begun: whether a part of a head has come and the rest is awaited.
-        has_just_begun: whether that part is all from the last call.
+        has_just_begun: whether that is new with the last call.
     """
 
-    __slots__ = ("_bytes", "_searched", "has_begun", "has_just_begun")
+    __slots__ = ("_bytes", "_searched", "_skipped", "has_begun", "has_just_begun")
 
     def __init__(self) -> None:
         self._bytes = bytearray()
         self._searched = 0  # no head ends before here
+        self._skipped = 0  # empty lines since the last request
         self.has_begun = False
         self.has_just_begun = False
 
@@ -79,8 +80,7 @@ class Inbox:
             buffer = self._skip_empty_lines(buffer)
         blank = _search_end(buffer, self._searched, limits.head)
         if blank is None:
-            if buffer:
-                self._wait(buffer, data, limits)
+            self._wait(buffer, data, limits)
             return None
         end = blank.end()
         raw = data
@@ -90,7 +90,7 @@ class Inbox:
                 del blank, kept[:end]  # the match holds the buffer, which cannot be cut then
             else:
                 kept += buffer[end:]
-        self._searched = 0
+        self._searched = self._skipped = 0
         self.has_begun = False
         try:
             return framing.read_head(raw, limits)
@@ -102,7 +102,8 @@ class Inbox:
         count = 0
         while buffer.startswith(b"\r\n", count):
             count += 2
-            if count > 2 * EMPTY_LINES:
+            self._skipped += 1
+            if self._skipped > EMPTY_LINES:
                 raise BadRequest(400, "The request line is malformed.")
         if buffer is not self._bytes:
             return buffer[count:]
@@ -113,9 +114,10 @@ class Inbox:
 
     def _wait(self, buffer: bytes | bytearray, data: bytes, limits: Limits) -> None:
         """Keep the beginning of a head, unless it is none."""
+        has_begun = len(buffer) > 0 and buffer != b"\r"  # which is half of an empty line
         try:
             framing.check_size(buffer, limits)
-            if not self.has_begun or b"\n" in data:
+            if has_begun and (not self.has_begun or b"\n" in data):
                 framing.check_beginning(bytes(buffer))
         except BadRequest as error:
             error.line = _first_line(bytes(buffer))
@@ -123,8 +125,8 @@ class Inbox:
         if buffer is not self._bytes:
             self._bytes += buffer
         self._searched = max(len(self._bytes) - 3, 0)
-        self.has_just_begun = not self.has_begun
-        self.has_begun = True
+        self.has_just_begun = has_begun and not self.has_begun
+        self.has_begun = has_begun
 
     def first_line(self) -> bytes:
         """Return the first line of what is kept, as far as it has come, for the access log."""

@@ -56,7 +56,7 @@ class Intake:
 
     @property
     def has_just_begun_head(self) -> bool:
-        """Whether all that has come of it came with the last call."""
+        """Whether that is new with the last call."""
         return self._inbox.has_just_begun
 
     @property

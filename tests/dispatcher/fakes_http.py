@@ -261,6 +261,13 @@ class Client:
         self.sock.settimeout(PATIENCE)
         return self._data.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"") == b""
 
+    def answers(self) -> list[Answer]:
+        """Read answers to GET until the connection ends, which must not be in the middle of one."""
+        answers = []
+        while self._data or self._receive():
+            answers.append(self.answer())
+        return answers
+
     def _take_head(self) -> tuple[int, dict[str, str]]:
         line = self._take_line()
         match = _STATUS_LINE.fullmatch(line)
