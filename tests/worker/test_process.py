@@ -31,11 +31,11 @@ both = threading.Barrier(2)
 
 @app.on_start
 def start():
-    print("started in", threading.current_thread().name, flush=True)
+    print(f"started in {threading.current_thread().name}\n", end="", flush=True)
 
 @app.on_stop
 def stop():
-    print("stopped in", threading.current_thread().name, flush=True)
+    print(f"stopped in {threading.current_thread().name}\n", end="", flush=True)
 
 @app.get("/")
 def show(request):
