@@ -21,17 +21,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import LrwpError
 from worker.application import Application
-from worker.errors import ContentError
-from worker.response import Response
+from worker.calls import Mount
+from worker.patterns import read_pattern
 
 if TYPE_CHECKING:
     from worker.request import Request
+    from worker.response import Response
     from worker.settings import Kind
 
 DEFAULTS: Final = ("app", "application")
 """The attributes that a target without one stands for."""
 
 _TARGET: Final = re.compile(r"(?P<module>\w+(?:\.\w+)*)(?::(?P<attribute>\w+(?:\.\w+)*)(?P<call>\(\))?)?")
+
+
+_ROOT: Final = read_pattern("/")
 
 
 class LoadError(LrwpError):
@@ -43,13 +47,12 @@ class HandlerApplication(Application):
 
     def __init__(self, name: str, handler: Callable[[Request], Any]) -> None:
         super().__init__(name)
-        self._handler = handler
+        self._call = Mount(_ROOT, name, handler, None)
 
-    def _respond(self, request: Request) -> Response:
-        result = self._handler(request)
-        if result is None:
-            raise ContentError(f"{self.name} returned None: return Response() if it is to have no body")
-        return result if isinstance(result, Response) else Response(result)
+    def dispatch(self, request: Request) -> Response:
+        """Have the handler answer, whatever the request asks for."""
+        request.call = self._call
+        return request.perform(request)
 
 
 def load(target: str, kind: Kind) -> tuple[Any, str]:

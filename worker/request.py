@@ -14,11 +14,18 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from protocol.heads import read_request_head
+from worker.calls import perform
 from worker.errors import HttpError, NotProvidedError
 from worker.fields import Fields, Headers
+from worker.place import write_address
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from worker.calls import Call
     from worker.exchange import Exchange
+    from worker.handlers import Handler, Responder
+    from worker.place import Place
 
 FORM: Final = "application/x-www-form-urlencoded"
 
@@ -61,6 +68,22 @@ class _Lazy(Generic[Value]):
         value = request.__dict__[self._name] = self._read(request)
         return value
 
+    if TYPE_CHECKING:  # at run time what is set goes past this class, and is read at full speed
+
+        def __set__(self, request: object, value: Value) -> None: ...
+
+
+class _Shared(_Lazy[Value]):
+    """An attribute that is worked out once for a request, by whichever of its views is asked first."""
+
+    if not TYPE_CHECKING:
+
+        def __get__(self, request, owner):
+            if request is None or request._origin is None:
+                return super().__get__(request, owner)
+            value = request.__dict__[self._name] = getattr(request._origin, self._name)
+            return value
+
 
 class _Provided:
     """An attribute that somebody else sets for each request; until then, reading it says who would have to.
@@ -75,28 +98,47 @@ class _Provided:
     def __get__(self, request: object, owner: type) -> Any:
         raise NotProvidedError(self._sentence)
 
-    if TYPE_CHECKING:  # at run time what is set goes past this class, and is read at full speed
+    if TYPE_CHECKING:  # as above
 
         def __set__(self, request: object, value: Any) -> None: ...
 
 
 class Request:
-    """A request.
+    """A request, as the router sees it that it has come to.
+
+    A router that is mounted is given a view of its own, with the path relative to the mount. Views share what
+    was sent; what is set on one is seen by those made from it later, and by no other.
 
     Attributes:
         exchange: the request as it came over the link.
         method: the method, in upper case.
-        prefix: the path at which the application is registered, without a / at its end; empty for a whole
-            host. ``prefix + path`` is the decoded path that the client asked for.
+        prefix: the decoded path down to the application or the mount, without a / at its end; empty for a
+            whole host. ``prefix + path`` is the path that the client asked for, for every view.
+        parameters: the values of the path's parameters by name, those of mounts too.
         scheme: ``http`` or ``https``.
         client: the client's address as ``ip:port``, ``[ip]:port`` or ``unix:``.
         attempt: 1 for the first worker that gets the request; 2 for the second, when the first one died.
     """
 
+    call: Call
+    """What the routers have found; they set it before it is performed."""
+
+    arguments: Mapping[str, Any]
+    """What the handler is called with; they set it beside ``call``."""
+
+    perform: Responder = staticmethod(perform)
+    """What performs the call: the database's guard, where there is one."""
+
+    place: Place | None = None
+    """Where in the nest of routers this view is."""
+
+    _origin: Request | None = None
+
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.method = exchange.method
         self.prefix = exchange.prefix.rstrip("/")
+        self.parameters: dict[str, Any] = {}
         self.scheme = exchange.scheme
         self.client = exchange.client
         self.attempt = exchange.attempt
@@ -104,11 +146,53 @@ class Request:
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.exchange.target.decode('latin-1')!r:.200}>"
 
+    def below(self, depth: int, parameters: Mapping[str, Any]) -> Request:
+        """Return a view for what is mounted ``depth`` segments deep; ``parameters`` are those on the way."""
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        view.__dict__.pop("path", None)
+        view._origin = self._origin or self
+        view.above = (*self.above, *self.segments[:depth])
+        view.prefix = "".join(f"/{segment}" for segment in view.above)
+        view.segments = self.segments[depth:] or [""]
+        view.parameters = {**self.parameters, **parameters}
+        return view
+
+    @property
+    def handler(self) -> Handler:
+        """The handler that answers, once it was found; for messages that name it."""
+        return self.call.handler
+
+    def url_for(self, name: str, /, **values: Any) -> str:
+        """Return the address of a route of this application, from the root of the host, percent-encoded.
+
+        Routes near by come first: those of the router that answers, then those around it.
+
+        Args:
+            name: the route's name, which is its handler's unless it was given one; with the name of a mount
+                and a dot before it for the routes of a mounted router. Behind a mount that is no router, such
+                as a StaticFolder, ``path`` says what: ``url_for("static", path="site.css")``.
+            values: the values of its parameters.
+
+        Raises:
+            RouteError: there is no such route, or the values are not for it.
+        """
+        return write_address(self.places(), name, values)
+
+    def places(self) -> Iterator[Place]:
+        """Yield where this view is: the router that answers, and those around it."""
+        return self.place.outwards() if self.place else iter(())
+
     db = _Provided("this worker has no database: start it with --database URL")
     """This worker thread's own connection to the database; the guard sets it."""
 
     session = _Provided("this application has no sessions: wrap it with Sessions(...)")
     """The browser's session; the wrapper for sessions sets it."""
+
+    @_Lazy
+    def above(self) -> Sequence[str]:
+        """The decoded segments of the prefix."""
+        return self.prefix.split("/")[1:]
 
     @_Lazy
     def segments(self) -> list[str]:
@@ -118,10 +202,10 @@ class Request:
             HttpError: 400, the path is malformed; 404, it is not below the prefix in this spelling.
         """
         segments = read_segments(self.exchange.target.partition(b"?")[0])
-        above = self.prefix.split("/")[1:]
-        if segments[: len(above)] != above:
+        depth = len(self.above)
+        if segments[:depth] != self.above:
             raise HttpError(404)
-        return segments[len(above) :] or [""]
+        return segments[depth:] or [""]
 
     @_Lazy
     def path(self) -> str:
@@ -149,12 +233,12 @@ class Request:
                     cookies.setdefault(name.strip(), _unquote_cookie(value.strip()))
         return cookies
 
-    @_Lazy
+    @_Shared
     def body(self) -> bytes:
         """The whole body; ``exchange.body`` is there for what is too large to be kept in memory."""
         return self.exchange.body.read()
 
-    @_Lazy
+    @_Shared
     def text(self) -> str:
         """The body as text, in the encoding that it names; UTF-8 if it names none.
 
@@ -167,7 +251,7 @@ class Request:
         except UnicodeDecodeError:
             raise HttpError(400, "The body is not text in the encoding that it names.") from None
 
-    @_Lazy
+    @_Shared
     def json(self) -> Any:
         """The value that the body holds as JSON.
 
@@ -179,7 +263,7 @@ class Request:
         except (ValueError, RecursionError):
             raise HttpError(400, "The body is not JSON.") from None
 
-    @_Lazy
+    @_Shared
     def form(self) -> Fields:
         """The fields of a form that was sent as ``application/x-www-form-urlencoded``; empty without a body.
 
@@ -211,6 +295,12 @@ class Request:
         """
         path, mark, query = self.exchange.target.partition(b"?")
         return _quote_target(normal_path(path) + mark + query)
+
+    @property
+    def target_of_folder(self) -> str:
+        """The target with a / behind its path."""
+        path, mark, query = self.exchange.target.partition(b"?")
+        return _quote_target(path + b"/" + mark + query)
 
     @_Lazy
     def is_normal(self) -> bool:

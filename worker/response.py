@@ -64,7 +64,7 @@ class Response:
         usual_type, self._body = ("", b"") if body is None else read_content(body)
         if content_type:
             self.set_header("Content-Type", content_type)
-        elif usual_type and not self._has("content-type"):
+        elif usual_type and not self.has_header("content-type"):
             self.headers.append(("Content-Type", usual_type))
 
     @classmethod
@@ -75,6 +75,11 @@ class Response:
             ContentError: JSON has no words for it.
         """
         return cls(encode_json(value), status, headers, JSON)
+
+    def has_header(self, name: str) -> bool:
+        """Whether there is a field of this name, in whatever case."""
+        name = name.lower()
+        return any(field[0].lower() == name for field in self.headers)
 
     def set_header(self, name: str, value: str) -> None:
         """Give a field this value only, whatever it was before."""
@@ -142,7 +147,7 @@ class Response:
             return self._streamed_answer(self._body, is_sent)
         whole = join_content(self._body)
         head = write_head(self.headers)
-        if has_body and not is_sent and not self._has("content-length"):
+        if has_body and not is_sent and not self.has_header("content-length"):
             head += write_head([("Content-Length", str(len(whole)))])
         return Answer(self.status, head, whole if is_sent else b"")
 
@@ -156,9 +161,6 @@ class Response:
                 stack.pop_all()
                 return Answer(self.status, head, Pieces(first, pieces))
         return Answer(self.status, head, b"")
-
-    def _has(self, name: str) -> bool:
-        return any(field[0].lower() == name for field in self.headers)
 
 
 def redirect(location: str, status: int = 303) -> Response:
