@@ -91,8 +91,9 @@ class Server:
             http, admin, *links = [stack.enter_context(contextlib.closing(each)) for each in self._bind()]
             for listener in (admin, *links, http):  # clients last, when there is somebody to serve them
                 await listener.open()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._on_signal, number)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                if signal.getsignal(number) != signal.SIG_IGN:  # nohup means what it says
+                    loop.add_signal_handler(number, self._on_signal, number)
             ticking = [
                 loop.create_task(self._repeat(TICK, self._tick)),
                 loop.create_task(self._repeat(RELIEF, front.relieve, front.crowded)),

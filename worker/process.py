@@ -11,7 +11,8 @@ import secrets
 import signal
 import socket
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -25,7 +26,7 @@ from worker.serving import Serving
 from worker.wsgi import wsgi_handle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from worker.exchange import Handle
@@ -84,6 +85,7 @@ class Process:
         self._max_requests = settings.max_requests
         self._error: LrwpError | None = None
         self._recycled = False
+        self._left: list[Serving] = []
         self._unregistered = settings.threads
         self._lock = threading.Lock()
         secret = _read_secret(settings)
@@ -101,30 +103,45 @@ class Process:
 
     def run(self) -> int:
         """Serve until all threads have left."""
-        signals = [signal.SIGTERM]
-        # Where INT is ignored it stays so: a terminal sends it to the processes of a pool as well, and what
-        # it means for them their parent decides.
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            signals.append(signal.SIGINT)
-        before = {number: signal.signal(number, self._on_signal) for number in signals}
         threads = [
             threading.Thread(target=self._serve, args=(serving,), name=f"serving-{number}", daemon=True)
             for number, serving in enumerate(self._servings, 1)
         ]
-        try:
+        with self._woken_by_signals() as wait:
             for thread in threads:
                 thread.start()
-            for thread in threads:
-                thread.join()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            while len(self._left) < len(threads):
+                wait()
         if self._error is not None:
             raise self._error
         return RECYCLE if self._recycled else 0
 
+    @contextmanager
+    def _woken_by_signals(self) -> Iterator[Callable[[], object]]:
+        """Handle signals, and yield what waits until one has come or a thread has left.
+
+        Waiting for a thread itself will not do: of two signals that come at one moment, CPython 3.11 leaves
+        one unhandled, and the wait for a lock sleeps on (35 of 100 times).
+        """
+        # What is ignored stays so: a terminal sends INT to the processes of a pool as well, and what it means
+        # for them their parent decides; and nohup means what it says.
+        numbers = [
+            n for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN
+        ]
+        alarm, self._waker = socket.socketpair()
+        self._waker.setblocking(False)
+        with alarm, self._waker:
+            before = {number: signal.signal(number, self._on_signal) for number in numbers}
+            woken = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+            try:
+                yield partial(alarm.recv, 64)
+            finally:
+                signal.set_wakeup_fd(woken)
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the system's signature
-        """TERM and a first INT drain; a second INT ends everything at once."""
+        """TERM, HUP and a first INT drain; a second INT ends everything at once."""
         if number == signal.SIGINT and self._is_draining:
             os._exit(FORCED)
         self._drain()
@@ -152,6 +169,9 @@ class Process:
             self._error = LrwpError(f"the worker failed: {type(error).__name__}: {error}")
         # One thread that has left, for whatever reason, is reason enough for the others to leave as well.
         self._drain()
+        self._left.append(serving)
+        with suppress(OSError):  # a full pipe wakes as well
+            self._waker.send(b"!")
 
     def _is_finished(self, answered: int) -> bool:  # noqa: ARG002 - each thread counts, the sum decides
         if self._is_retired():

@@ -31,11 +31,11 @@ both = threading.Barrier(2)
 
 @app.on_start
 def start():
-    print(f"started in {threading.current_thread().name}\n", end="", flush=True)
+    print(f"started in {threading.current_thread().name}\\n", end="", flush=True)
 
 @app.on_stop
 def stop():
-    print(f"stopped in {threading.current_thread().name}\n", end="", flush=True)
+    print(f"stopped in {threading.current_thread().name}\\n", end="", flush=True)
 
 @app.get("/")
 def show(request):
@@ -421,3 +421,25 @@ def test_the_traceback_of_a_handler_is_in_the_log_and_not_on_the_page(
         program.wait_for(r"^  ValueError: first line$")
         program.wait_for(r"^  forged line$")
         assert "hunter2" not in program.output.replace("password = 'hunter2'", "")
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGHUP])
+def test_two_signals_at_one_moment_are_both_heeded(
+    start: Start, dispatcher: FakeDispatcher, second: signal.Signals
+) -> None:
+    """A main thread that waits for its threads sleeps on in one of three cases."""
+    for _ in range(5):
+        program = start()
+        with dispatcher.registered() as link:
+            program.send(signal.SIGTERM)
+            program.send(second)
+            let_go(link)
+            assert program.wait() == 0
+
+
+def test_a_terminal_that_goes_away_drains_a_worker(start: Start, dispatcher: FakeDispatcher) -> None:
+    program = start()
+    with dispatcher.registered() as link:
+        program.send(signal.SIGHUP)
+        let_go(link)
+        assert program.wait() == 0
