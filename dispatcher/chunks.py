@@ -79,7 +79,7 @@ class ChunkedBody:
 
     def _check_beginning(self, line: bytes) -> None:
         """Refuse a line that is too long, or that no CRLF can make right any more."""
-        if len(line) > LINE or b"\n" in line or b"\r" in line[:-1]:
+        if len(line) - line.endswith(b"\r") > LINE or b"\n" in line or b"\r" in line[:-1]:
             raise _malformed()
         if self._stage == "gap" and line != b"\r":
             raise _malformed()

@@ -164,6 +164,33 @@ def test_a_client_that_sends_far_ahead_is_read_no_further_until_it_has_its_answe
     sender.join(PATIENCE)
 
 
+def test_nor_is_it_read_on_when_that_answer_is_the_last(
+    site: FakeSite, serving: Serving, client: Client
+) -> None:
+    site.handler = later
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    exchange = serving.next_exchange()
+    client.send(bytes(AHEAD * 4))
+    connection = the_connection(serving)
+    serving.until(lambda: connection._held)  # nothing else tells
+    serving.respond(exchange, b"one")
+    assert client.answer().body == b"one"
+    assert client.rest() == b""
+
+
+def test_long_answers_to_requests_sent_ahead_wait_for_the_client(
+    site: FakeSite, serving: Serving, client: Client
+) -> None:
+    site.handler = lambda exchange: exchange.client.respond(200, PLAIN, PIECE * 64, True)
+    client.send(GET % 1 + GET % 2 + GET % 3)
+    connection = the_connection(serving)
+    serving.until(lambda: connection.paused)
+    assert site.asked.qsize() == 1
+    client.half_close()
+    assert [len(client.answer().body) for _ in range(3)] == [64 * len(PIECE)] * 3
+    assert client.rest() == b""
+
+
 def test_after_the_last_request_nothing_is_read(site: FakeSite, serving: Serving, client: Client) -> None:
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + GET % 1)
     assert client.answer().fields["connection"] == "close"
@@ -322,6 +349,37 @@ def test_what_a_client_had_sent_ahead_is_not_served_when_it_has_left(
     assert serving.do(site.asked.empty)
 
 
+def test_the_file_of_an_upload_is_closed_when_its_client_leaves(site: FakeSite, serving: Serving) -> None:
+    site.handler = later
+    before = open_files()
+    with serving.connect() as client:
+        client.send(a_post(PIECE * 8))
+        exchange = serving.next_exchange()
+        assert exchange.body is not None
+    for _ in range(4):
+        serving.pass_time(TICK)
+    assert site.abandoned.get(timeout=PATIENCE) is exchange
+    serving.until(lambda: open_files() == before)
+
+
+def test_nor_when_it_is_cut_off_right_after_an_answer(
+    site: FakeSite, serving: Serving, client: Client
+) -> None:
+    site.handler = later
+    client.send(GET % 1 + GET % 2)
+    exchange = serving.next_exchange()
+    connection = the_connection(serving)
+
+    def answer_and_abort() -> None:
+        exchange.client.respond(200, PLAIN, b"one", True)
+        connection.abort()
+        connection.data_received(GET % 3)
+
+    serving.do(answer_and_abort)
+    site.left.get(timeout=PATIENCE)
+    assert serving.do(site.asked.empty)
+
+
 def test_a_worker_that_is_held_up_goes_on_when_its_client_leaves(site: FakeSite, serving: Serving) -> None:
     site.handler = later
     resumed = threading.Event()
@@ -378,6 +436,19 @@ def test_a_request_that_ends_too_early_is_a_bad_one(serving: Serving) -> None:
             client.half_close()
             assert [client.answer().status for _ in range(2)] == [200, 400]
             assert client.rest() == b""
+
+
+def test_nor_is_one_that_was_sent_ahead_and_never_ended(
+    site: FakeSite, serving: Serving, client: Client
+) -> None:
+    site.handler = later
+    client.send(GET % 1 + b"GET / HT")
+    client.half_close()
+    exchange = serving.next_exchange()
+    serving.until(lambda: serving.site.connections.copy().pop()._eof)  # nothing else tells
+    serving.respond(exchange, b"one")
+    assert [client.answer().status for _ in range(2)] == [200, 400]
+    assert client.rest() == b""
 
 
 def test_a_client_that_ends_between_requests_is_told_nothing(serving: Serving) -> None:
@@ -948,6 +1019,16 @@ def test_lingering_ends_even_if_the_client_does_not_fall_silent(serving: Serving
         serving.pass_time(LINGER * 0.7)
     serving.site.left.get(timeout=PATIENCE)
     assert serving.site.time <= 1000 + 1.5 * LONGEST_LINGER
+
+
+def test_lingering_begins_when_a_slow_client_has_taken_what_waited(serving: Serving, client: Client) -> None:
+    client.send(b"\x00\r\n")
+    assert client.answer().status == 400
+    connection = the_connection(serving)
+    serving.do(connection.pause_writing)
+    serving.site.time += 60
+    serving.do(connection.resume_writing)
+    assert connection.deadline == serving.site.time + LINGER
 
 
 def test_a_long_last_answer_to_a_slow_client_is_not_cut_by_lingering(

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+from io import FileIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatcher.backlog import PORTION, Backlog, FilePart
+from dispatcher.static import FileAnswer
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_what_waits_comes_out_in_order_and_small_pieces_together():
+    backlog = Backlog(100)
+    for piece in (b"a", b"b", b"c"):
+        backlog.append(piece)
+    assert backlog.length == 3
+    assert backlog.take() == b"abc"
+    assert (backlog.take(), backlog.length) == (b"", 0)
+
+
+def test_long_pieces_come_out_one_by_one():
+    backlog = Backlog(10 * PORTION)
+    backlog.append(bytes(PORTION))
+    backlog.append(b"x")
+    assert [len(backlog.take()) for _ in range(3)] == [PORTION, 1, 0]
+
+
+def test_what_does_not_fit_waits_in_a_file_that_is_given_back():
+    before = open_files()
+    backlog = Backlog(4)
+    for piece in (b"abcd", b"ef", b"g"):
+        backlog.append(piece)
+    assert (backlog.length, open_files()) == (7, before + 1)
+    assert backlog.take() == b"abcd"
+    backlog.append(b"h")  # there would be room in memory now, but not in its turn
+    assert backlog.take() == b"efgh"
+    assert (backlog.length, open_files()) == (0, before)
+    backlog.append(b"ij")
+    assert (backlog.take(), open_files()) == (b"ij", before)
+
+
+def test_what_is_dropped_leaves_nothing():
+    before = open_files()
+    backlog = Backlog(1)
+    backlog.append(b"a")
+    backlog.append(b"bc")
+    backlog.close()
+    assert (backlog.length, backlog.take(), open_files()) == (0, b"", before)
+
+
+@given(st.integers(0, 20), st.lists(st.binary(min_size=1, max_size=9) | st.none(), max_size=40))
+def test_nothing_is_lost_or_exchanged_whenever_it_is_taken(memory, steps):
+    backlog, given_, taken = Backlog(memory), b"", b""
+    for step in steps:
+        if step is None:
+            taken += backlog.take()
+        else:
+            backlog.append(step)
+            given_ += step
+        assert backlog.length == len(given_) - len(taken)
+    while data := backlog.take():
+        taken += data
+    assert taken == given_
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789" * 20_000)
+    with FileIO(path, "r+") as file:
+        yield file
+
+
+def test_a_part_of_a_file_comes_out_in_portions(file):
+    part = FilePart(FileAnswer(206, b"", file, 5, 150_000, b""))
+    portions = [part.take() for _ in range(4)]
+    assert [len(portion) for portion in portions] == [PORTION, PORTION, 150_000 - 2 * PORTION, 0]
+    assert b"".join(portions) == (b"0123456789" * 20_000)[5:150_005]
+    part.close()
+    assert file.closed
+
+
+def test_a_file_that_has_shrunk_ends_early(file):
+    part = FilePart(FileAnswer(200, b"", file, 0, 200_000, b""))
+    assert len(part.take()) == PORTION
+    file.truncate(PORTION + 1)
+    assert [part.take(), part.take()] == [b"6", b""]
+
+
+def test_an_answer_without_a_file_has_no_part():
+    part = FilePart(FileAnswer(404, b"", None, 0, 5, b"hello"))
+    assert part.take() == b""
+    part.close()
