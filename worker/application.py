@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 from protocol import limits
 from protocol.errors import LrwpError
 from worker.calls import perform
+from worker.content import HeldPieces
 from worker.error_answers import answer_error
 from worker.errors import RouteError, StartError
 from worker.handlers import describe
@@ -19,6 +20,7 @@ from worker.router import Router
 
 if TYPE_CHECKING:
     from worker.exchange import Answer, Exchange
+    from worker.form_data import FormLimits
     from worker.handlers import Responder
     from worker.response import Response
 
@@ -51,6 +53,7 @@ class Application(Router):
     Args:
         name: 1 to 200 printable characters; the application is served at ``/name`` unless a flag says
             otherwise.
+        form_limits: how much a form may send, where a handler does not read it by limits of its own.
 
     Attributes:
         retired: whether this worker answers what it has in hand and then leaves for good.
@@ -58,12 +61,13 @@ class Application(Router):
 
     is_mountable: ClassVar[bool] = False
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, form_limits: FormLimits = Request.form_limits) -> None:
         if not (1 <= len(name) <= limits.NAME and name.isprintable()):
             raise RouteError(f"an application's name must be 1 to {limits.NAME} printable characters")
         super().__init__()
         self.name = name
         self.retired = False
+        self.form_limits = form_limits
         self._on_start: list[Callable[[], object]] = []
         self._on_stop: list[Callable[[], object]] = []
         self._database: Database | None = None
@@ -137,6 +141,21 @@ class Application(Router):
         request = Request(exchange)
         request.place = Place(self, request.above, None)
         request.perform = self._perform
+        request.form_limits = self.form_limits
+        try:
+            answer = self._answer(request)
+        except BaseException:
+            if request.has_files:
+                request.release()
+            raise
+        if not request.has_files:
+            return answer
+        if isinstance(answer.body, bytes):
+            request.release()
+            return answer
+        return answer._replace(body=HeldPieces(answer.body, request.release))
+
+    def _answer(self, request: Request) -> Answer:
         try:
             return self.respond(request).answer(request.method)
         except Exception as error:  # a stream that has not come to its first piece

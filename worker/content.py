@@ -15,7 +15,7 @@ behind the first leaf.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Final
 
 from worker.errors import ContentError
@@ -120,6 +120,35 @@ class Pieces:
     def close(self) -> None:
         """End it, whether it was read to its end or not."""
         self._rest.close()
+
+
+class HeldPieces:
+    """A streamed content that needs something until it is closed.
+
+    Args:
+        pieces: the content.
+        release: gives back what it needs.
+    """
+
+    __slots__ = ("_iterator", "_pieces", "_release")
+
+    def __init__(self, pieces: Iterable[bytes], release: Callable[[], None]) -> None:
+        self._pieces = pieces
+        self._iterator = iter(pieces)
+        self._release = release
+
+    def __iter__(self) -> HeldPieces:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._iterator)
+
+    def close(self) -> None:
+        """End it, and give back what it needed."""
+        try:
+            close_source(self._pieces)
+        finally:
+            self._release()
 
 
 def close_source(source: object) -> None:

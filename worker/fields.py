@@ -1,27 +1,30 @@
-"""Fields: names with one or more values each, as queries, forms and headers have them."""
+"""Fields: names with one or more values each, as queries, forms, headers and uploads have them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Generic, TypeVar
 
 from worker.errors import MissingFieldError
 
+Value = TypeVar("Value")
 
-class Fields(Mapping[str, str]):
-    """Fields by name, in the order in which they came.
 
-    ``fields["name"]`` is the first value. A name that the client did not send raises MissingFieldError, which
-    is a KeyError here and a 400 for the client; ``fields.get("name")`` is for what may be missing.
+class Many(Mapping[str, Value], Generic[Value]):
+    """Values by name, in the order in which they came.
+
+    ``many["name"]`` is the first value. A name that the client did not send raises MissingFieldError, which
+    is a KeyError here and a 400 for the client; ``many.get("name")`` is for what may be missing.
     """
 
     __slots__ = ("_values",)
 
-    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._values: dict[str, list[str]] = {}
+    def __init__(self, pairs: Iterable[tuple[str, Value]] = ()) -> None:
+        self._values: dict[str, list[Value]] = {}
         for name, value in pairs:
             self._values.setdefault(self._key(name), []).append(value)
 
-    def __getitem__(self, name: str) -> str:
+    def __getitem__(self, name: str) -> Value:
         try:
             return self._value(self._values[self._key(name)])
         except KeyError:
@@ -36,18 +39,24 @@ class Fields(Mapping[str, str]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {', '.join(self)}>"
 
-    def getlist(self, name: str) -> list[str]:
-        """Return all values of a field, none if it was not sent."""
+    def getlist(self, name: str) -> list[Value]:
+        """Return all values of a name, none if it was not sent."""
         return [*self._values.get(self._key(name), ())]
 
     def _key(self, name: str) -> str:
         return name
 
-    def _value(self, values: list[str]) -> str:
+    def _value(self, values: list[Value]) -> Value:
         return values[0]
 
 
-class Headers(Fields):
+class Fields(Many[str]):
+    """Fields of a query or a form."""
+
+    __slots__ = ()
+
+
+class Headers(Many[str]):
     """Header fields: names in any case; several values of one read as one, as RFC 9110 §5.3 joins them."""
 
     __slots__ = ()

@@ -10,13 +10,15 @@ import codecs
 import json
 import re
 from collections.abc import Callable
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
-from urllib.parse import parse_qsl, quote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from protocol.heads import read_request_head
 from worker.calls import perform
 from worker.errors import HttpError, NotProvidedError
 from worker.fields import Fields, Headers
+from worker.form_data import FormLimits, Sent, read_fields, read_form
 from worker.place import write_address
 
 if TYPE_CHECKING:
@@ -24,13 +26,11 @@ if TYPE_CHECKING:
 
     from worker.calls import Call
     from worker.exchange import Exchange
+    from worker.fields import Many
+    from worker.form_data import Form
     from worker.handlers import Handler, Responder
     from worker.place import Place
-
-FORM: Final = "application/x-www-form-urlencoded"
-
-MOST_FIELDS: Final = 1000
-"""Most fields of a query or a form: more than people fill in, and few enough to be read in a millisecond."""
+    from worker.uploads import UploadedFile
 
 _CHARSETS: Final = frozenset({"utf-8", "ascii", "iso8859-1", "cp1252", "utf-16"})
 """Encodings of text that a client may choose, by the names of Python. Not all that Python knows: some
@@ -132,6 +132,9 @@ class Request:
     place: Place | None = None
     """Where in the nest of routers this view is."""
 
+    form_limits = FormLimits()
+    """How much a form may send."""
+
     _origin: Request | None = None
 
     def __init__(self, exchange: Exchange) -> None:
@@ -215,7 +218,7 @@ class Request:
     @_Lazy
     def query(self) -> Fields:
         """The fields of the query; those without a value too."""
-        return _read_fields(self.exchange.target.partition(b"?")[2])
+        return read_fields(self.exchange.target.partition(b"?")[2])
 
     @_Lazy
     def headers(self) -> Headers:
@@ -263,19 +266,55 @@ class Request:
         except (ValueError, RecursionError):
             raise HttpError(400, "The body is not JSON.") from None
 
-    @_Shared
+    @property
     def form(self) -> Fields:
-        """The fields of a form that was sent as ``application/x-www-form-urlencoded``; empty without a body.
+        """The fields of the form that was sent; none without a body. It takes the place of ``body``.
 
         Raises:
-            HttpError: 400, there are too many fields; 415, the body is something else than such a form.
+            HttpError: 400, it is malformed or has too many fields; 413, it is too large; 415, it is no form.
         """
-        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type == FORM:
-            return _read_fields(self.body)
-        if not media_type and not self.body:
-            return Fields()
-        raise HttpError(415, f"This page reads forms that are sent as {FORM}.")
+        return self._form.fields
+
+    @property
+    def files(self) -> Many[UploadedFile]:
+        """The files that were sent with the form, by their fields; they are there until the request is over.
+
+        Raises:
+            HttpError: as for ``form``; 507, there is no room to keep them.
+        """
+        return self._form.files
+
+    @_Shared
+    def _form(self) -> Form:
+        return self.read_form(self.form_limits)
+
+    def read_form(self, limits: FormLimits) -> Form:
+        """Read the form by limits of one's own, before ``form`` or ``files`` is asked for.
+
+        Raises:
+            HttpError: as for ``files``.
+        """
+        request = self._origin or self
+        if "_form" not in request.__dict__:
+            body = BytesIO(request.body) if "body" in request.__dict__ else self.exchange.body
+            request._form = read_form(Sent(self.headers.get("content-type", ""), self._length, body), limits)
+        return request._form
+
+    @property
+    def _length(self) -> int | None:
+        """How many bytes the body has; None if nobody says so."""
+        length = self.headers.get("content-length", "")
+        # More digits than any body needs: so that nobody makes us compute with a million of them.
+        return int(length[:18]) if length.isascii() and length.isdigit() else None
+
+    @property
+    def has_files(self) -> bool:
+        """Whether there is something to be released."""
+        return "_form" in self.__dict__
+
+    def release(self) -> None:
+        """Give back what the files of the form take."""
+        self._form.release()
 
     @_Lazy
     def host(self) -> str:
@@ -348,20 +387,6 @@ def normal_path(path: bytes) -> bytes:
 
 def _quote_target(target: bytes) -> str:
     return quote(target, safe=_IN_TARGET)
-
-
-def _read_fields(encoded: bytes) -> Fields:
-    """Read fields by the URL Standard (§5.1): no text is malformed, and what is not UTF-8 becomes U+FFFD."""
-    try:
-        return Fields(
-            parse_qsl(
-                encoded.decode("utf-8", "replace"),
-                keep_blank_values=True,
-                max_num_fields=MOST_FIELDS,
-            )
-        )
-    except ValueError:
-        raise HttpError(400, f"The request has more than {MOST_FIELDS} fields.") from None
 
 
 def _unquote_cookie(value: str) -> str:

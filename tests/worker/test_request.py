@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from worker.errors import HttpError, MissingFieldError
 from worker.exchange import Exchange
+from worker.form_data import FormLimits
 from worker.request import Request, normal_path, read_segments
 
 
@@ -31,7 +32,8 @@ def request(
 
 
 def posted(body: bytes, content_type: str = "") -> Request:
-    return request(head=f"Content-Type: {content_type}\r\n" if content_type else "", body=body, method="POST")
+    kind = f"Content-Type: {content_type}\r\n" if content_type else ""
+    return request(head=f"{kind}Content-Length: {len(body)}\r\n", body=body, method="POST")
 
 
 def status_of(read) -> int:
@@ -292,3 +294,30 @@ def test_a_form_with_too_many_fields_is_refused():
     form = "application/x-www-form-urlencoded"
     assert len(posted(b"&".join(b"f%d=" % n for n in range(1000)), form).form) == 1000
     assert status_of(lambda: posted(b"&".join(b"f=%d" % n for n in range(1001)), form).form) == 400
+
+
+def test_a_form_may_be_read_after_the_body_but_takes_its_place():
+    r = posted(b"a=1", "application/x-www-form-urlencoded")
+    assert (r.body, r.form["a"]) == (b"a=1", "1")
+    r = posted(b"a=1", "application/x-www-form-urlencoded")
+    assert (r.form["a"], r.body) == ("1", b"")
+
+
+def test_a_form_may_be_read_by_limits_of_ones_own():
+    form = "application/x-www-form-urlencoded"
+    assert status_of(lambda: posted(b"a=12345", form).read_form(FormLimits(text=6))) == 413
+    r = posted(b"&".join(b"f=%d" % n for n in range(1001)), form)
+    assert len(r.read_form(FormLimits(fields=2000)).fields.getlist("f")) == 1001
+    assert len(r.form.getlist("f")) == 1001
+
+
+@pytest.mark.parametrize("length", ["9" * 30, "10000000000"])
+def test_a_form_that_says_it_is_too_large_is_refused_before_it_is_read(length):
+    class UntouchedBody(BytesIO):
+        def read(self, size=-1, /):
+            raise AssertionError("nobody should read this")
+
+    for kind in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        r = request(head=f"Content-Type: {kind}\r\nContent-Length: {length}\r\n", method="POST")
+        r.exchange = r.exchange._replace(body=UntouchedBody())
+        assert status_of(lambda r=r: r.form) == 413

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from io import BytesIO
+
+import pytest
+
+from worker.errors import HttpError
+from worker.form_data import FormLimits, Sent, read_fields, read_form
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def status_of(body: bytes, content_type: str = FORM, length: int | None = None, **limits: int) -> int:
+    with pytest.raises(HttpError) as caught:
+        read_form(Sent(content_type, length, BytesIO(body)), FormLimits(**limits))
+    return caught.value.status
+
+
+def test_an_encoded_form_has_fields_and_no_files():
+    sent = read_form(Sent(f"{FORM}; charset=utf-8", 10, BytesIO(b"a=1&b=%C3%A9&a=2")), FormLimits())
+    assert sent.fields.getlist("a") == ["1", "2"]
+    assert sent.fields["b"] == "é"
+    assert len(sent.files) == 0
+    sent.release()
+
+
+@pytest.mark.parametrize("length", [None, 0])
+def test_what_has_no_body_is_an_empty_form(length):
+    sent = read_form(Sent("", length, BytesIO()), FormLimits())
+    assert len(sent.fields) == len(sent.files) == 0
+
+
+def test_what_is_no_form_is_refused():
+    assert status_of(b"{}", "application/json", 2) == 415
+    assert status_of(b"a=1", "", 3) == 415
+    assert status_of(b"", "multipart/mixed; boundary=b", 0) == 415
+
+
+def test_an_encoded_form_has_no_more_than_it_may():
+    assert status_of(b"a=" + b"x" * 99, text=100) == 413
+    assert status_of(b"", length=10**10) == 413
+    assert status_of(b"&".join(b"f%d=" % n for n in range(10_000))) == 400
+    sent = Sent(FORM, None, BytesIO(b"a=1&" * 999 + b"a=1"))
+    assert len(read_form(sent, FormLimits()).fields.getlist("a")) == 1000
+
+
+def test_what_is_not_text_becomes_text():
+    assert dict(read_fields(b"a=%FF&\xff=1&%zz")) == {"a": "\ufffd", "\ufffd": "1", "%zz": ""}
