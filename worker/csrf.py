@@ -65,6 +65,8 @@ def csrf_token(request: Request) -> str:
     It is another one each time: a secret that stood in every page as it is could be guessed, letter by
     letter, from how well pages compress that also show what an attacker chose (the BREACH attack, 2013). So
     it is hidden under a random mask, which goes before it.
+
+    Call it in the handler: where a page is streamed, the session was saved before the page is made.
     """
     secret = request.session.get(_KEY)
     if secret is None:

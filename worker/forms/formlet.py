@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from worker.csrf import check_csrf, csrf_field
-from worker.errors import ContentError, HttpError
+from worker.errors import ContentError, HttpError, NotProvidedError
 from worker.forms.errors import InputError
 from worker.forms.rows import page
 from worker.response import Response, redirect
@@ -48,7 +48,8 @@ class Formlet(Servlet):
             data: the values of the form by the names of its elements, checked and converted.
 
         Raises:
-            InputError: it cannot be saved; the form is shown again, with the sentence in its place.
+            InputError: it cannot be saved. What was written to ``db`` is rolled back, and the form is shown
+                again with the sentence in its place.
         """
         raise NotImplementedError
 
@@ -71,6 +72,7 @@ class Formlet(Servlet):
         try:
             result = self.save(form.data)
         except InputError as error:
+            self._roll_back()
             form.refuse(error)
             return self.show(form, 422)
         if isinstance(result, str):
@@ -92,6 +94,12 @@ class Formlet(Servlet):
         )
         # Shown again by the "back" button as it was left, but not to the next user of a shared cache.
         return Response(pieces, status, [("Cache-Control", "private, no-cache")])
+
+    def _roll_back(self) -> None:
+        try:
+            self.db.rollback()
+        except (HttpError, NotProvidedError):
+            return  # there is no database, or none at the moment: nothing was written
 
     def _load(self) -> None:
         self.loaded = self.load()

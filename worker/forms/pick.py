@@ -69,15 +69,15 @@ class Pick(Element):
             return self._list(further)
         return self._boxes(further) if isinstance(self.conversion, ListOf) else self._buttons(further)
 
-    def _chosen(self) -> list[str]:
+    def _chosen(self) -> set[str]:
         """Return the texts of the options to be shown as chosen."""
         if self.raw_data is not None:
-            return list(self.raw_data)
+            return set(self.raw_data)
         if self.data is None:
-            return []
+            return set()
         if isinstance(self.conversion, ListOf):
-            return self.conversion.write_all(self.data)
-        return [str(self.conversion.write(self.data))]
+            return set(self.conversion.write_all(self.data))
+        return {self.conversion.write(self.data)}
 
     def _offered(self, *, is_nothing_offered: bool) -> list[tuple[str, str, bool]]:
         """Return of each option its text, its label and whether it is chosen."""

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from wtforms import Field  # type: ignore[import-untyped]  # it ships no types
 
+    from worker.uploads import UploadedFile
+
 
 class Upload(Element):
-    """A file; its value is what ``request.files`` has of it, None if no file was chosen.
+    """A file: an UploadedFile, or None if no file was chosen. It is there until the request is over.
 
     Nothing of it is kept when the form is shown again: a browser lets no page choose a file.
 
@@ -45,7 +47,7 @@ class Upload(Element):
         """Take the file from the request; fields that are no files do not count."""
         del valuelist
         self.data = None
-        files = [file for file in self.meta.request.files.getlist(self.name) if file.name]
+        files = self.meta.request.files.getlist(self.name)
         if len(files) > 1:
             raise ValueError("Please choose one file.")
         if files:
@@ -59,7 +61,7 @@ class Upload(Element):
         attributes = {"type": "file", "accept": accept, **self.attributes(further)}
         return tag("input", attributes)
 
-    def _checked(self, file: Any) -> Any:
+    def _checked(self, file: UploadedFile) -> UploadedFile:
         if self._most is not None and file.size > self._most:
             raise ValueError(f"Please choose a file of at most {self._most} bytes; this one has {file.size}.")
         return file

@@ -29,6 +29,7 @@ from worker.forms import (
     Pick,
     Secret,
     Text,
+    Upload,
 )
 from worker.templates import Templates
 
@@ -141,6 +142,19 @@ def test_an_error_about_the_form_as_a_whole_is_shown_above_it(client, tasks):
     assert Page(result.text).value("title") == "Mow"
 
 
+def test_what_was_written_before_an_error_while_saving_is_rolled_back(client):
+    class FakeConnection:
+        rolled_back = 0
+
+        def rollback(self):
+            self.rolled_back += 1
+
+    connection = FakeConnection()
+    with_database = client_of(type("EditTask", (Edit,), {"tasks": {7: TASK}, "db": connection}), "/task/{id}")
+    assert send(with_database, {"title": "taken"}).status == 422
+    assert connection.rolled_back == 1
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_is_not_there_is_a_404(client, method):
     form = fill(client.get("/task/7").text, {}).fields
@@ -213,6 +227,75 @@ def test_ten_thousand_fields_are_refused(client, tasks):
 
 def test_what_is_no_form_is_refused(client):
     assert client.post("/task/7", json={"title": "x"}).status == 403
+
+
+# ── Files ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PictureForm(Form):
+    title = Entry("Title")
+    picture = Upload("Picture", most=10)
+    second = Upload("Second", is_optional=True)
+
+
+@pytest.fixture
+def pictures() -> list:
+    return []
+
+
+@pytest.fixture
+def gallery(pictures):
+    class Add(Formlet):
+        form = PictureForm
+
+        def save(self, data):
+            file = data["picture"]
+            pictures.append((data["title"], file.name, file.content, data["second"]))
+            return "/"
+
+    return client_of(Add)
+
+
+def upload(gallery, *files):
+    form = fill(gallery.get("/form").text, {"title": "<Beach>"})
+    return gallery.post("/form", form=form.fields, files=files)
+
+
+def test_a_file_is_sent_with_the_form(gallery, pictures):
+    assert upload(gallery, ("picture", ("beach.png", b"\x89PNG"))).status == 303
+    assert pictures == [("<Beach>", "beach.png", b"\x89PNG", None)]
+    assert 'enctype="multipart/form-data"' in gallery.get("/form").text
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ([("picture", ("", b""))], "Please choose a file."),
+        ([("title", ("beach.png", b"x"))], "Please choose a file."),
+        ([("picture", ("beach.png", b"12345678901"))], "of at most 10 bytes; this one has 11."),
+        ([("picture", ("a.png", b"x")), ("picture", ("b.png", b"x"))], "Please choose one file."),
+    ],
+)
+def test_a_wrong_file_shows_the_form_again(gallery, pictures, files, sentence):
+    result = upload(gallery, *files)
+    page = Page(result.text)
+    assert (result.status, page.value("title"), pictures) == (422, "<Beach>", [])
+    assert page.by_id("picture-errors")[2].endswith(sentence)
+
+
+def test_a_form_that_should_have_files_and_came_without_is_shown_again(gallery):
+    assert gallery.post("/form", form=fill(gallery.get("/form").text, {"title": "x"}).fields).status == 422
+
+
+def test_a_form_with_files_needs_its_token_too(gallery, pictures):
+    files = {"picture": ("beach.png", b"x")}
+    assert gallery.post("/form", form={"title": "x"}, files=files).status == 403
+    assert pictures == []
+
+
+def test_ten_thousand_files_are_refused(gallery, pictures):
+    assert upload(gallery, *[("picture", ("x", b"x"))] * 10_000).status in {400, 413}
+    assert pictures == []
 
 
 # ── What a program chooses ───────────────────────────────────────────────────────────────────────────
