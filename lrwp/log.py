@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,24 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 
+class StandardError:
+    """Writes lines to whatever is standard error now: a child that a pool forks has one of its own."""
+
+    def write(self, line: str) -> None:
+        """Write a line. Who reads it may be gone; that is no reason for a server to stop."""
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = critical = write
+
+
 def configure_log() -> None:
     """Write the events of this process to its standard error."""
     structlog.configure(
         processors=[_stamp, render],
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        logger_factory=lambda *_: StandardError(),
         wrapper_class=structlog.make_filtering_bound_logger("info"),
-        cache_logger_on_first_use=False,  # a child that a pool forks has a standard error of its own
     )
 
 

@@ -94,7 +94,8 @@ class Links:
         on_lost: Callable[[Link], None],
         patience: float,
     ) -> None:
-        self._dispatchers = [Dispatcher(address) for address in addresses]
+        # One that is named twice would fence our first link with our second, again and again.
+        self._dispatchers = [Dispatcher(address) for address in dict.fromkeys(addresses)]
         self._connect = connect
         self._on_registered = on_registered
         self._on_lost = on_lost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import signal
@@ -11,7 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
+from structlog.testing import capture_logs
 
+from dispatcher.front import Front
+from dispatcher.server import Server
+from dispatcher.settings import DispatcherSettings, Limits
 from tests.ledger import a_ledger
 from tests.peers import Browser, Peer
 from tests.programs import running
@@ -261,6 +267,28 @@ def test_a_log_that_cannot_be_written_stops_neither_answers_nor_deadlines(tmp_pa
         browser.ask("GET", "/pages")
         peer.expect_request()
         assert browser.read().status == 504
+
+
+def test_a_timed_action_that_fails_is_logged_and_tried_again() -> None:
+    server = Server(DispatcherSettings(), Front(Limits(), {}))
+    times: list[float] = []
+
+    async def main() -> None:
+        done = asyncio.Event()
+
+        def act(now: float) -> None:
+            times.append(now)
+            if len(times) == 1:
+                raise ValueError("the first time")
+            done.set()
+
+        task = asyncio.create_task(server._repeat(0.001, act))
+        await asyncio.wait_for(done.wait(), 10)
+        task.cancel()
+
+    with capture_logs() as log:
+        uvloop.run(main())
+    assert [(entry["event"], entry["action"]) for entry in log] == [("a timed action failed", "act")]
 
 
 def processor_seconds(pid: int) -> float:

@@ -857,6 +857,14 @@ def test_one_worker_serves_two_dispatchers_and_one_of_them_may_come_and_go(
             let_go(worker, first, second)
 
 
+def test_a_dispatcher_that_is_named_twice_is_dialled_once(dispatcher: FakeDispatcher) -> None:
+    with a_worker(echo, dispatcher, dispatcher) as worker, dispatcher.registered() as link:
+        link.request("POST", body=b"text")
+        assert link.expect_response().body == b"text"
+        assert len(worker.serving._links._dispatchers) == 1
+        let_go(worker, link)
+
+
 # Leaving
 
 
