@@ -23,6 +23,7 @@ class Limits:
         "Longest request line and header block together; a longer one is answered 431.",
         default=Size(32 * 1024),
         least=1,
+        most=1024**2,  # it goes to a worker in one frame, which is at most twice as long
     )
     headers: int = setting("Most header lines in a request; more are answered 431.", default=100, least=1)
     body: Size = setting("Longest request body; a longer one is answered 413.", default=Size(1024**3))
