@@ -146,7 +146,7 @@ class HttpConnection(asyncio.Protocol):
             self.deadline = self.site.now() + self.site.limits.head_timeout
 
     def _submit(self, request: Request) -> None:
-        head = request.head
+        head, block, content, body = request
         self._phase = _ANSWER
         self._watch = None
         self.deadline = NEVER
@@ -159,11 +159,11 @@ class HttpConnection(asyncio.Protocol):
             head.target,
             head.path,
             head.host,
-            request.block,
+            block,
             "http",
             self.peer,
-            request.content,
-            request.body,
+            content,
+            body,
             self.site.now(),
         )
         exchange.minor = head.minor
@@ -236,7 +236,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _read_on(self) -> None:
         """Look at what was sent ahead."""
-        if self._phase is _ANSWER:
+        if self._phase is _ANSWER and self._exchange is None:
             self._phase = _REQUEST
             self._read(b"")
 

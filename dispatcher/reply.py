@@ -150,7 +150,7 @@ class Reply:
             piece = a.chunk(piece, last)
         if self._source is None and not outlet.paused:
             outlet.write(head, piece)
-        elif piece and not self._keep(piece):
+        elif (head or piece) and not self._keep(head + piece):
             self._cut_off(outlet)
             return
         if last and self._source is None:

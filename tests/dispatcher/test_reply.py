@@ -106,6 +106,16 @@ def test_what_a_client_does_not_take_waits_and_then_goes_out_in_order(outlet, re
     assert (outlet.body, outlet.end, reply.sent) == (b"hello", "ended", 5)
 
 
+def test_so_does_a_whole_answer_that_begins_late(outlet, reply):
+    outlet.paused = True
+    reply.respond(200, PLAIN, b"he", False)
+    reply.respond_body(b"llo", True)
+    assert (outlet.written, outlet.end) == (b"", "")
+    outlet.paused = False
+    reply.pump()
+    assert (outlet.body, outlet.end) == (b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", "ended")
+
+
 def test_an_end_without_bytes_needs_no_waiting(outlet, reply):
     reply.respond(200, FIVE, b"hello", False)
     outlet.paused = True
