@@ -8,21 +8,19 @@ file outside of the root is ever opened, not even when a folder is exchanged for
 from __future__ import annotations
 
 import errno
-import mimetypes
 import os
 import re
 import stat
 import time
-from email.utils import formatdate
-from functools import lru_cache
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from dispatcher.conditions import Decision, Representation, choose_coding, decide
+from protocol.conditions import Decision, Representation, choose_coding, decide, describe_file, write_date
 from protocol.errors import SettingsError
 from protocol.heads import write_head
+from protocol.media_types import media_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -177,7 +175,7 @@ class StaticFiles:
         twins = [coding for coding, suffix in _TWINS.items() if self._exists(page + suffix)]
         opened, coding = self._choose(page, plain, twins, fields.get("accept-encoding", ""))
         now = time.time()
-        representation = _describe(opened.status, coding, now)
+        representation = describe_file(opened.status.st_mtime_ns, opened.status.st_size, now, coding)
         decision = decide(method, fields, representation, now)
         file = opened.file if decision.part else None
         if file is None:
@@ -286,14 +284,6 @@ def _modified(status: os.stat_result) -> int:
     return status.st_mtime_ns // 1_000_000_000
 
 
-def _describe(status: os.stat_result, coding: str | None, now: float) -> Representation:
-    # No inode in the tag: dispatchers that serve copies of the same folder must agree.
-    etag = f"{status.st_mtime_ns:x}-{status.st_size:x}"
-    # RFC 9110 §8.8.2.1: a file from the future was modified now. Before 1970 there was no web.
-    modified = max(0, min(_modified(status), int(now)))
-    return Representation(f'"{etag}-{coding}"' if coding else f'"{etag}"', modified, status.st_size)
-
-
 def _fields(
     decision: Decision, representation: Representation, page: bytes, coding: str | None, *, has_twins: bool
 ) -> Iterator[tuple[str, str]]:
@@ -303,9 +293,10 @@ def _fields(
         yield "Vary", "Accept-Encoding"
     if decision.status == 304:  # RFC 9110 §15.4.5: what the client has already is not sent again
         return
-    yield "Last-Modified", formatdate(representation.modified, usegmt=True)
+    if representation.modified is not None:
+        yield "Last-Modified", write_date(representation.modified)
     yield "Accept-Ranges", "bytes"
-    yield "Content-Type", _content_type(os.path.splitext(page)[1].lower())
+    yield "Content-Type", media_type(os.fsdecode(os.path.splitext(page)[1].lower()))
     yield "X-Content-Type-Options", "nosniff"
     if coding:
         yield "Content-Encoding", coding
@@ -319,50 +310,3 @@ def _plain(status: int, sentence: str, *fields: tuple[str, str]) -> FileAnswer:
     body = sentence.encode() + b"\n"
     head = write_head([*fields, ("Content-Type", "text/plain; charset=utf-8")])
     return FileAnswer(status, head, None, 0, len(body), body)
-
-
-_TYPES: Final = {
-    ".7z": "application/x-7z-compressed",
-    ".atom": "application/atom+xml",
-    ".bz2": "application/x-bzip2",
-    ".flac": "audio/flac",
-    ".gz": "application/gzip",
-    ".js": "text/javascript",
-    ".jsonld": "application/ld+json",
-    ".jxl": "image/jxl",
-    ".log": "text/plain",
-    ".m4a": "audio/mp4",
-    ".map": "application/json",
-    ".md": "text/markdown",
-    ".mjs": "text/javascript",
-    ".ogg": "audio/ogg",
-    ".otf": "font/otf",
-    ".rss": "application/rss+xml",
-    ".tgz": "application/gzip",
-    ".toml": "application/toml",
-    ".ttf": "font/ttf",
-    ".webp": "image/webp",
-    ".woff": "font/woff",
-    ".woff2": "font/woff2",
-    ".xhtml": "application/xhtml+xml",
-    ".xml": "application/xml",  # unlike text/xml, it lets the file say its own charset
-    ".xz": "application/x-xz",
-    ".yaml": "application/yaml",
-    ".zst": "application/zstd",
-}
-"""What the standard library of Python 3.11 does not know, or knows by an older name."""
-
-_IN_UTF_8: Final = frozenset({"application/json", "application/ld+json", "image/svg+xml"})
-"""Types beside ``text/*`` that are text and are said to be UTF-8."""
-
-# An instance knows the library's own table only. The functions of the module know /etc/mime.types as well,
-# and with them the same file would have another type on another machine.
-_LIBRARY: Final = mimetypes.MimeTypes()
-
-
-@lru_cache(maxsize=256)
-def _content_type(suffix: bytes) -> str:
-    """Return the Content-Type of files with this suffix, which is in lower case."""
-    name = os.fsdecode(suffix)
-    kind = _TYPES.get(name) or _LIBRARY.types_map[True].get(name, "application/octet-stream")
-    return f"{kind}; charset=utf-8" if kind.startswith("text/") or kind in _IN_UTF_8 else kind

@@ -18,11 +18,11 @@ import pytest
 import typer
 
 from dispatcher.broker import MEMORY, OVERRUN
-from dispatcher.conditions import Decision
 from dispatcher.exchange import SAFE_METHODS, Standing
 from lrwp.cli import app
 from lrwp.configuration import SECTIONS, read_configuration
 from lrwp.schema import schema
+from protocol.conditions import Decision
 from tests.bench.measure import free_ports
 from tests.programs import Program, in_session, running
 from tests.tools import needed

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.conditions import Decision, Representation, choose_coding, decide, read_date, read_range
+from protocol.conditions import (
+    Decision,
+    Representation,
+    choose_coding,
+    decide,
+    describe_file,
+    read_date,
+    read_range,
+    weigh,
+    write_date,
+)
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC).timestamp()
 CHANGED = int(datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC).timestamp())
@@ -256,4 +266,52 @@ def test_a_leap_second_is_a_date():
 
 @given(st.integers(-(10**9), 10**11))
 def test_a_date_that_we_send_comes_back_as_it_was(seconds):
-    assert read_date(formatdate(seconds, usegmt=True), NOW) == seconds
+    assert read_date(write_date(seconds), NOW) == seconds
+    assert write_date(seconds) == formatdate(seconds, usegmt=True)
+
+
+# ── Other methods, and things without a tag or a date ────────────────────────────────────────────────
+
+
+def test_what_would_not_be_sent_again_is_not_done_either():
+    assert weigh("PUT", {"if-none-match": "*"}, FILE, NOW) == 412
+    assert weigh("PUT", {"if-none-match": '"other"'}, FILE, NOW) == 200
+    assert weigh("PUT", {"if-match": '"tag"'}, FILE, NOW) == 200
+    assert weigh("PUT", {"if-match": '"other"'}, FILE, NOW) == 412
+    assert weigh("DELETE", {"if-modified-since": AFTER}, FILE, NOW) == 200
+
+
+def test_what_has_no_date_is_told_by_its_tag_alone():
+    dateless = Representation('"tag"', None, 10)
+    for field in ("if-modified-since", "if-unmodified-since"):
+        assert decide("GET", {field: BEFORE}, dateless, NOW).status == 200
+    assert decide("GET", {"if-none-match": '"tag"'}, dateless, NOW).status == 304
+    assert decide("GET", {"range": "bytes=0-1", "if-range": "yesterday"}, dateless, NOW).status == 200
+
+
+def test_what_has_no_tag_is_told_by_its_date_alone():
+    tagless = Representation("", CHANGED, 10)
+    for value in ("", '""', '"tag"'):
+        assert decide("GET", {"if-none-match": value}, tagless, NOW).status == 200
+    assert decide("GET", {"if-modified-since": THEN}, tagless, NOW).status == 304
+    assert decide("GET", {"range": "bytes=0-1", "if-range": ""}, tagless, NOW).status == 200
+    assert decide("GET", {"range": "bytes=0-1", "if-range": THEN}, tagless, NOW).status == 206
+
+
+# ── Files ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_file_is_told_by_its_time_its_size_and_its_coding():
+    first = describe_file(CHANGED * 10**9 + 5, 10, NOW)
+    assert (first.modified, first.size) == (CHANGED, 10)
+    others = [
+        describe_file(CHANGED * 10**9 + 6, 10, NOW),
+        describe_file(CHANGED * 10**9 + 5, 11, NOW),
+        describe_file(CHANGED * 10**9 + 5, 10, NOW, "br"),
+    ]
+    assert len({first.etag, *(other.etag for other in others)}) == 4
+
+
+def test_a_file_from_the_future_was_modified_now():
+    assert describe_file(int(NOW + 60) * 10**9, 10, NOW).modified == int(NOW)
+    assert describe_file(-(10**9), 10, NOW).modified == 0

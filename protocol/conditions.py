@@ -1,7 +1,7 @@
-"""On what conditions a file is sent, which part of it, and in which coding: RFC 9110 §12.5.3, §13 and §14.
+"""On what conditions something is sent, which part of it, and in which coding: RFC 9110 §12.5.3, §13 and §14.
 
-Pure decisions: request fields in, a status and a range of bytes out. The time is an argument; the opened file
-and its head are the business of :mod:`dispatcher.static`.
+Pure decisions: request fields in, a status and a range of bytes out. The time is an argument; files and heads
+are the business of those who send them, which are the dispatcher and the workers' toolkit.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ class Representation(NamedTuple):
     """What there is to send, as far as conditions speak of it.
 
     Attributes:
-        etag: its strong entity tag, with the quotes.
-        modified: when it changed last, in whole seconds since the epoch.
+        etag: its strong entity tag, with the quotes; empty if it has none.
+        modified: when it changed last, in whole seconds since the epoch; None if nobody knows.
         size: its length in bytes.
     """
 
     etag: str
-    modified: int
+    modified: int | None
     size: int
 
 
@@ -41,6 +41,19 @@ class Decision(NamedTuple):
 
 
 _NOTHING: Final = range(0)
+_SAFE: Final = frozenset({"GET", "HEAD"})
+
+
+def describe_file(modified_ns: int, size: int, now: float, coding: str | None = None) -> Representation:
+    """Return what conditions can say of a file that changed at this time, in nanoseconds, and has this size.
+
+    Its inode does not count: servers with copies of the same folder must agree.
+    """
+    etag = f"{modified_ns:x}-{size:x}"
+    # Whole seconds; as a float they may be rounded up to the next. RFC 9110 §8.8.2.1: a file from the future
+    # was modified now. Before 1970 there was no web.
+    modified = max(0, min(modified_ns // 1_000_000_000, int(now)))
+    return Representation(f'"{etag}-{coding}"' if coding else f'"{etag}"', modified, size)
 
 
 def decide(method: str, fields: Mapping[str, str], representation: Representation, now: float) -> Decision:
@@ -52,7 +65,7 @@ def decide(method: str, fields: Mapping[str, str], representation: Representatio
         representation: what would be sent if there were no conditions.
         now: seconds since the epoch, to tell the century of a two-digit year.
     """
-    status = _weigh_preconditions(fields, representation, now)
+    status = weigh(method, fields, representation, now)
     if status != 200:
         return Decision(status, _NOTHING)
     whole = Decision(200, range(representation.size))
@@ -65,21 +78,24 @@ def decide(method: str, fields: Mapping[str, str], representation: Representatio
     return Decision(206, part) if part else Decision(416, _NOTHING)
 
 
-def _weigh_preconditions(
-    fields: Mapping[str, str], representation: Representation, now: float
+def weigh(
+    method: str, fields: Mapping[str, str], representation: Representation, now: float
 ) -> Literal[200, 304, 412]:
+    """Weigh the conditions of a request with any method: 200 if it is to go on; see :func:`decide`."""
     # A date counts only where the entity tag of the same purpose is missing (RFC 9110 §13.1.3, §13.1.4).
     etag, modified, _ = representation
     if "if-match" in fields:
         if not _names_etag(fields["if-match"], etag, is_weak_enough=False):
             return 412
-    elif "if-unmodified-since" in fields:
+    elif "if-unmodified-since" in fields and modified is not None:
         since = read_date(fields["if-unmodified-since"], now)
         if since is not None and modified > since:
             return 412
     if "if-none-match" in fields:
-        return 304 if _names_etag(fields["if-none-match"], etag, is_weak_enough=True) else 200
-    if "if-modified-since" in fields:
+        if not _names_etag(fields["if-none-match"], etag, is_weak_enough=True):
+            return 200
+        return 304 if method in _SAFE else 412
+    if "if-modified-since" in fields and modified is not None and method in _SAFE:
         since = read_date(fields["if-modified-since"], now)
         return 304 if since is not None and modified <= since else 200
     return 200
@@ -88,9 +104,10 @@ def _weigh_preconditions(
 def _is_range_current(fields: Mapping[str, str], representation: Representation, now: float) -> bool:
     """Whether the client that asks for a part has its other parts of this very representation (If-Range)."""
     condition = fields.get("if-range")
-    if condition is None or condition == representation.etag:
+    if condition is None or (condition == representation.etag and condition):
         return True
-    return read_date(condition, now) == representation.modified
+    since = read_date(condition, now)
+    return since is not None and since == representation.modified
 
 
 _ETAG: Final = re.compile(r'(W/)?("[^"]*")')
@@ -153,12 +170,14 @@ def choose_coding(accept_encoding: str, codings: Collection[str]) -> str | None:
     return best if weigh(best) > 0 and weigh(best) >= weights.get("identity", 0.0) else None
 
 
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = {
     name: number
     for number, name in enumerate(
         ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), start=1
     )
 }
+_NAMES_OF_MONTHS: Final = ("", *_MONTHS)
 _TIME: Final = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 _DATES: Final = (
     re.compile(
@@ -172,6 +191,17 @@ _DATES: Final = (
     ),
 )
 """The three forms that RFC 9110 §5.6.7 wants understood: its own, RFC 850's, and that of C's asctime()."""
+
+
+def write_date(seconds: int) -> str:
+    """Return seconds since the epoch as an HTTP date (RFC 9110 §5.6.7).
+
+    >>> write_date(784111777)
+    'Sun, 06 Nov 1994 08:49:37 GMT'
+    """
+    moment = datetime.fromtimestamp(seconds, UTC)
+    day, month = _DAYS[moment.weekday()], _NAMES_OF_MONTHS[moment.month]
+    return f"{day}, {moment.day:02} {month} {moment.year:04} {moment:%H:%M:%S} GMT"
 
 
 def read_date(value: str, now: float) -> int | None:
