@@ -11,8 +11,8 @@ import secrets
 import signal
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -85,6 +85,8 @@ class Process:
         self._max_requests = settings.max_requests
         self._error: LrwpError | None = None
         self._recycled = False
+        self._drain_timeout = settings.drain_timeout
+        self._ends_at: float | None = None
         self._left: list[Serving] = []
         self._unregistered = settings.threads
         self._lock = threading.Lock()
@@ -102,23 +104,37 @@ class Process:
         ]
 
     def run(self) -> int:
-        """Serve until all threads have left."""
+        """Serve until all threads have left; returns the exit code.
+
+        Raises:
+            LrwpError: a thread could not go on, or had not finished in time.
+        """
         threads = [
             threading.Thread(target=self._serve, args=(serving,), name=f"serving-{number}", daemon=True)
             for number, serving in enumerate(self._servings, 1)
         ]
-        with self._woken_by_signals() as wait:
+        with self._woken_by_signals() as alarm:
             for thread in threads:
                 thread.start()
             while len(self._left) < len(threads):
-                wait()
+                self._wait(alarm)
         if self._error is not None:
             raise self._error
         return RECYCLE if self._recycled else 0
 
+    def _wait(self, alarm: socket.socket) -> None:
+        """Wait for a signal, or for a thread to leave, but not longer than we may still drain."""
+        alarm.settimeout(None if self._ends_at is None else max(0.001, self._ends_at - time.monotonic()))
+        try:
+            alarm.recv(64)
+        except TimeoutError:
+            raise LrwpError(
+                f"the worker had not finished after {self._drain_timeout:g} s and was ended"
+            ) from None
+
     @contextmanager
-    def _woken_by_signals(self) -> Iterator[Callable[[], object]]:
-        """Handle signals, and yield what waits until one has come or a thread has left.
+    def _woken_by_signals(self) -> Iterator[socket.socket]:
+        """Handle signals, and yield a socket that can be read when one has come or a thread has left.
 
         Waiting for a thread itself will not do: of two signals that come at one moment, CPython 3.11 leaves
         one unhandled, and the wait for a lock sleeps on (35 of 100 times).
@@ -134,7 +150,7 @@ class Process:
             before = {number: signal.signal(number, self._on_signal) for number in numbers}
             woken = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
             try:
-                yield partial(alarm.recv, 64)
+                yield alarm
             finally:
                 signal.set_wakeup_fd(woken)
                 for number, handler in before.items():
@@ -151,6 +167,8 @@ class Process:
         return any(serving.is_draining for serving in self._servings)
 
     def _drain(self) -> None:
+        if self._ends_at is None:
+            self._ends_at = time.monotonic() + self._drain_timeout
         for serving in self._servings:
             serving.drain()
 

@@ -309,6 +309,16 @@ def test_int_after_a_signal_ends_a_worker_at_once_though_its_handler_hangs(
         link.expect_end()
 
 
+def test_a_worker_that_does_not_finish_in_time_is_ended(start: Start, dispatcher: FakeDispatcher) -> None:
+    program = start("--drain-timeout", "200ms")
+    with dispatcher.registered() as link:
+        link.request(target=b"/pages/hang")
+        program.wait_for("hanging")
+        program.send(signal.SIGTERM)
+        assert program.wait() == 1
+    assert program.output.endswith("lrwp: the worker had not finished after 0.2 s and was ended\n")
+
+
 IGNORING = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
