@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,7 +19,6 @@ from tests.ledger import Ledger, a_ledger
 from tests.peers import Browser
 from tests.system import Dispatcher, a_dispatcher, a_worker
 from tests.waiting import until
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.programs import Program

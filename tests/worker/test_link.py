@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,7 +13,6 @@ from protocol.registration import Claim, Registration
 from tests.worker.dispatchers import FakeLink
 from worker.body import ClientLeftError
 from worker.link import Link, LinkLostError
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from worker.exchange import Exchange
