@@ -116,8 +116,11 @@ class Links:
         with suppress(OSError):  # nobody waits any more
             self._waker.send(b"!")
 
-    def wait(self) -> None:
+    def wait(self, *, at_once: bool = False) -> None:
         """Wait until something has come over a link, and take it in; dial those whose turn it is.
+
+        Args:
+            at_once: whether to take in what has come already, and not to wait.
 
         Raises:
             UnreachableError: no dispatcher has ever accepted us, and our patience is at its end.
@@ -126,7 +129,10 @@ class Links:
         if self._give_up_at == NEVER:
             self._give_up_at = self._now + self._patience
         due = min([dispatcher.due for dispatcher in self._dispatchers])
-        patience = None if due == NEVER else max(0.0, (due - self._now) * 1000 + 1)
+        if at_once:
+            patience: float | None = 0.0
+        else:
+            patience = None if due == NEVER else max(0.0, (due - self._now) * 1000 + 1)
         ready = self._poll.poll(patience)
         self._now = now = time.monotonic()
         self._ready.clear()

@@ -95,7 +95,7 @@ class Serving:
         links = self._links
         try:
             while not self.is_draining or links.take_leave():
-                links.wait()
+                links.wait(at_once=bool(self._waiting))
                 if self._waiting:
                     self._answer_waiting()
                     links.resume()
@@ -123,9 +123,14 @@ class Serving:
         self._waiting.append((link, exchange_id, exchange))
 
     def _answer_waiting(self) -> None:
-        """Answer what has come, one after the other; give back what nobody waits for any more."""
+        """Answer what has come, one after the other; give back what nobody waits for any more.
+
+        What comes meanwhile is not begun here: it could go on for ever, and nobody else would be heard.
+        """
         looked_at = time.monotonic()
-        while self._waiting:
+        for _ in range(len(self._waiting)):
+            if not self._waiting:  # their link was lost
+                return
             link, exchange_id, exchange = self._waiting.popleft()
             try:
                 if exchange_id in link.cancelled:

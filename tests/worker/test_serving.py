@@ -914,6 +914,27 @@ def test_a_worker_that_drains_answers_what_came_with_its_acceptance(dispatcher: 
         let_go(worker, link)
 
 
+def test_a_worker_drains_though_more_requests_come_all_the_time(dispatcher: FakeDispatcher) -> None:
+    def handle(exchange: Exchange) -> Answer:
+        began = time.monotonic()
+        until(lambda: time.monotonic() - began > 0.002)
+        return Answer(200, b"", b"")
+
+    with a_worker(handle, dispatcher) as worker, dispatcher.registered() as link:
+        for _ in range(8):
+            link.request()
+        for answered in range(500):
+            if answered == 50:
+                worker.serving.drain()
+            link.expect("response")
+            if link.end.state.value == "draining":
+                break
+            link.request()
+        assert answered < 100
+        link.socket.close()
+        assert worker.ended() is None
+
+
 def test_a_worker_leaves_when_the_dispatcher_asks_it_to(dispatcher: FakeDispatcher) -> None:
     with a_worker(echo, dispatcher) as worker:
         with dispatcher.registered() as link:
