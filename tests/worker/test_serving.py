@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from protocol import limits
 from protocol.errors import HeaderError, RejectedError
 from protocol.frames import encode_frame
+from protocol.link import State
 from protocol.registration import Claim, Registration, prove
 from tests.waiting import until
 from tests.worker.dispatchers import FakeDispatcher, FakeLink
@@ -926,9 +927,11 @@ def test_a_worker_drains_though_more_requests_come_all_the_time(dispatcher: Fake
         for answered in range(500):
             if answered == 50:
                 worker.serving.drain()
-            link.expect("response")
-            if link.end.state.value == "draining":
+            while not link.heard:
+                link.end.receive(link.socket.recv(65536))
+            if link.end.state is State.DRAINING:
                 break
+            link.expect("response")
             link.request()
         assert answered < 100
         link.socket.close()
