@@ -12,22 +12,46 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from worker.application import Application
     from worker.errors import HttpError
+    from worker.event_stream import Event, events
+    from worker.files import file_response
+    from worker.form_data import FormLimits
     from worker.request import Request
-    from worker.response import Response, redirect
+    from worker.response import Response, not_modified, redirect
     from worker.router import Router
     from worker.servlet import Servlet
+    from worker.static_folder import StaticFolder
 
 _MODULES: Final = {
     "Application": "application",
+    "Event": "event_stream",
+    "FormLimits": "form_data",
     "HttpError": "errors",
     "Request": "request",
     "Response": "response",
     "Router": "router",
     "Servlet": "servlet",
+    "StaticFolder": "static_folder",
+    "events": "event_stream",
+    "file_response": "files",
+    "not_modified": "response",
     "redirect": "response",
 }
 
-__all__ = ["Application", "HttpError", "Request", "Response", "Router", "Servlet", "redirect"]
+__all__ = [
+    "Application",
+    "Event",
+    "FormLimits",
+    "HttpError",
+    "Request",
+    "Response",
+    "Router",
+    "Servlet",
+    "StaticFolder",
+    "events",
+    "file_response",
+    "not_modified",
+    "redirect",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -157,12 +157,12 @@ class Application(Router):
 
     def _answer(self, request: Request) -> Answer:
         try:
-            return self.respond(request).answer(request.method)
+            return self.respond(request).answer_to(request)
         except Exception as error:  # a stream that has not come to its first piece
             response = answer_error(request, error)
             if response is None:
                 raise
-            return response.answer(request.method)
+            return response.answer_to(request)
 
     def dispatch(self, request: Request) -> Response:
         """Send on who asks for a path that is not normal; answer the others as every router does.

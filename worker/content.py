@@ -2,10 +2,12 @@
 
 * ``str`` is a page, ``text/html; charset=utf-8``;
 * ``bytes`` are ``application/octet-stream``;
-* a ``dict`` is JSON;
+* a ``dict`` or a dataclass is JSON;
 * a list or tuple is an *iolist* if its first leaf is text (``str`` or ``bytes``): a page in pieces, nested as
   deep as you like and not joined before it is sent. Every other list is JSON, the empty one too;
 * an iterator is streamed: a page in pieces of ``str`` or ``bytes``, each sent when it is there.
+
+Within JSON, dates and times stand as ISO 8601 writes them, and UUIDs as text.
 
 So a list of strings is a page; to send it as JSON, say so: ``Response.json(names)``. An iolist with something
 else than text in it is an error: it never turns into JSON, nor JSON into a page, by what happens to stand
@@ -16,7 +18,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from datetime import date, time
 from typing import Any, Final
+from uuid import UUID
 
 from worker.errors import ContentError
 
@@ -37,14 +42,14 @@ def read_content(content: Any) -> tuple[str, Any]:
         return PAGE, content
     if isinstance(content, bytes):
         return BINARY, content
-    if isinstance(content, dict):
+    if isinstance(content, dict) or _is_record(content):
         return JSON, encode_json(content)
     if isinstance(content, list | tuple):
-        is_page = isinstance(_first_leaf(content), str | bytes)
+        is_page = isinstance(_first_leaf(content), str | bytes) or hasattr(content, "__html__")
         return (PAGE, content) if is_page else (JSON, encode_json(content))
     if isinstance(content, Iterator):
         return PAGE, content
-    raise ContentError(f"{_kind(content)} is not a Response, str, bytes, dict, list or iterator")
+    raise ContentError(f"{_kind(content)} is not a Response, str, bytes, dict, list, dataclass or iterator")
 
 
 def encode_json(value: Any) -> bytes:
@@ -54,7 +59,9 @@ def encode_json(value: Any) -> bytes:
         ContentError: JSON has no words for it.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(
+            value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_in_words_of_json
+        )
     except (TypeError, ValueError) as error:
         raise ContentError(f"JSON has no words for a part of {_kind(value)}: {error}") from error
     return _encode(text)
@@ -165,6 +172,21 @@ def _encode(piece: str | bytes) -> bytes:
     if isinstance(piece, bytes):
         return piece
     raise ContentError(f"a page in pieces has {_kind(piece)} in it: make it text, or use Response.json()")
+
+
+def _is_record(value: object) -> bool:
+    return is_dataclass(value) and not isinstance(value, type)
+
+
+def _in_words_of_json(value: Any) -> Any:
+    """Return what stands in JSON for something that JSON does not know."""
+    if _is_record(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"there is {_kind(value)} in it")
 
 
 def _first_leaf(pieces: list[Any] | tuple[Any, ...]) -> object:

@@ -17,9 +17,12 @@ _SENTENCES: Final = {
     403: "You may not see this page.",
     404: "There is no page at this address.",
     405: "This page cannot be used in this way.",
+    412: "Somebody else changed this in the meantime, so nothing was done.",
     413: "The request is larger than this page accepts.",
     415: "The request is of a kind that this page does not read.",
+    416: "There is no such part of this.",
     500: "Something went wrong on our side, and it was noted.",
+    507: "There is no room for this at the moment.",
     503: "This page cannot be shown at the moment. Please try again soon.",
 }
 """What a page says when nobody found better words."""

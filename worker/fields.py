@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from worker.errors import MissingFieldError
 
 Value = TypeVar("Value")
+Default = TypeVar("Default")
 
 
 class Many(Mapping[str, Value], Generic[Value]):
@@ -29,6 +30,18 @@ class Many(Mapping[str, Value], Generic[Value]):
             return self._value(self._values[self._key(name)])
         except KeyError:
             raise MissingFieldError(name) from None
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._key(name) in self._values
+
+    @overload
+    def get(self, name: str, /) -> Value | None: ...
+    @overload
+    def get(self, name: str, /, default: Value | Default) -> Value | Default: ...
+    def get(self, name: str, /, default: Any = None) -> Any:
+        """Return the first value of a name; ``default`` if it was not sent."""
+        values = self._values.get(self._key(name))  # what Mapping inherits would make an exception first
+        return default if values is None else self._value(values)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)

@@ -11,9 +11,11 @@ import json
 import re
 from collections.abc import Callable
 from io import BytesIO
+from time import time
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 from urllib.parse import quote, unquote_to_bytes
 
+from protocol.conditions import Representation, weigh
 from protocol.heads import read_request_head
 from worker.calls import perform
 from worker.errors import HttpError, NotProvidedError
@@ -235,6 +237,22 @@ class Request:
                 if equals and name.strip():
                     cookies.setdefault(name.strip(), _unquote_cookie(value.strip()))
         return cookies
+
+    def has_seen(self, etag: str) -> bool:
+        """Whether the client has this version of what it asks for; then ``not_modified(etag)`` is the answer."""
+        return self._weigh(etag) == 304
+
+    def require_unchanged(self, etag: str) -> None:
+        """Refuse what is meant for another version than this one, as ``If-Match`` and the like say it.
+
+        Raises:
+            HttpError: 412, somebody else was faster.
+        """
+        if self._weigh(etag) == 412:
+            raise HttpError(412)
+
+    def _weigh(self, etag: str) -> int:
+        return weigh(self.method, self.headers, Representation(f'"{etag}"', None, 0), time())
 
     @_Shared
     def body(self) -> bytes:

@@ -5,20 +5,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
+from time import time as now
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from protocol.conditions import Representation, weigh, write_date
 from protocol.errors import HeaderError
 from protocol.heads import write_head
-from worker.content import JSON, Pieces, encode_json, join_content, read_content, stream_content
+from worker.content import JSON, Pieces, close_source, encode_json, join_content, read_content, stream_content
 from worker.errors import ContentError, HttpError
 from worker.exchange import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from worker.request import Request
+
 _BODILESS: Final = frozenset({204, 205, 304})
 """Statuses that never have a body (RFC 9110 §15.3.5, §15.3.6, §15.4.5)."""
+
+_CONDITIONAL: Final = frozenset({"GET", "HEAD"})
+"""Methods whose conditions are about what is sent (RFC 9110 §13.1)."""
+
+_DESCRIPTION: Final = re.compile(
+    r"content-(?!location|security-policy)|last-modified|accept-ranges", re.IGNORECASE
+)
+"""Fields that describe what a 304 does not carry."""
+
+_ETAG: Final = re.compile(r"[!#-~]+")
+"""What RFC 9110 §8.8.3 allows between the quotes, of ASCII."""
 
 _COOKIE_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _COOKIE_VALUE: Final = re.compile(r"[!#-+\--:<-\[\]-~]*")
@@ -45,7 +61,7 @@ class Response:
         ContentError: the body or the status cannot be sent.
     """
 
-    __slots__ = ("_body", "headers", "status")
+    __slots__ = ("_body", "_etag", "_modified", "headers", "status")
 
     def __init__(
         self,
@@ -57,6 +73,8 @@ class Response:
         if not 200 <= status <= 599:
             raise ContentError(f"{status} is not the status of an answer: choose one from 200 to 599")
         self.status = status
+        self._etag = ""
+        self._modified: int | None = None
         self.headers: list[tuple[str, str]] = [
             *(headers.items() if isinstance(headers, Mapping) else headers)
         ]
@@ -85,6 +103,45 @@ class Response:
         """Give a field this value only, whatever it was before."""
         self.headers = [field for field in self.headers if field[0].lower() != name.lower()]
         self.headers.append((name, value))
+
+    @property
+    def etag(self) -> str:
+        """What tells this version of the thing from every other; empty if it was not set.
+
+        A client that has this version already is answered 304, without the body.
+
+        Raises:
+            HeaderError: what it is set to has spaces, quotes or other characters than ASCII's.
+        """
+        return self._etag
+
+    @etag.setter
+    def etag(self, value: str) -> None:
+        if not _ETAG.fullmatch(value):
+            raise HeaderError(
+                f"{value!r:.100} cannot tell versions: it must be ASCII without spaces and quotes"
+            )
+        self._etag = value
+        self.set_header("ETag", f'"{value}"')
+
+    @property
+    def modified(self) -> datetime | None:
+        """When the thing changed last, in whole seconds; None if it was not set.
+
+        A client that has it since then is answered 304; but only where there is no ``etag``, which tells two
+        versions of one second apart.
+
+        Raises:
+            HeaderError: what it is set to has no time zone.
+        """
+        return None if self._modified is None else datetime.fromtimestamp(self._modified, UTC)
+
+    @modified.setter
+    def modified(self, value: datetime) -> None:
+        if value.tzinfo is None:
+            raise HeaderError(f"{value} has no time zone: say which one it is in, as in datetime.now(UTC)")
+        self._modified = int(value.timestamp())
+        self.set_header("Last-Modified", write_date(self._modified))
 
     def set_cookie(
         self,
@@ -131,8 +188,29 @@ class Response:
         """Ask the browser to forget a cookie; path and domain are those that it was set with."""
         self.set_cookie(name, "", max_age=0, path=path, domain=domain)
 
+    def answer_to(self, request: Request) -> Answer:
+        """Return this response as the answer to a request, with its conditions weighed.
+
+        Raises:
+            HttpError: 412, it is not for what there is.
+            HeaderError: as for :meth:`answer`.
+            ContentError: as for :meth:`answer`.
+        """
+        method = request.method
+        has_validator = self._etag or self._modified is not None
+        if not has_validator or self.status != 200 or method not in _CONDITIONAL:
+            return self.answer(method)
+        etag = f'"{self._etag}"' if self._etag else ""
+        status = weigh(method, request.headers, Representation(etag, self._modified, 0), now())
+        if status == 200:
+            return self.answer(method)
+        close_source(self._body)
+        if status == 412:
+            raise HttpError(412)
+        return not_modified_answer(self.headers)
+
     def answer(self, method: str = "GET") -> Answer:
-        """Return this response as the answer to a request with ``method``.
+        """Return this response as the answer to a request with ``method``, whatever its conditions are.
 
         A streamed body is run up to its first piece, so that what goes wrong before it still becomes an
         error page and not half an answer.
@@ -161,6 +239,18 @@ class Response:
                 stack.pop_all()
                 return Answer(self.status, head, Pieces(first, pieces))
         return Answer(self.status, head, b"")
+
+
+def not_modified(etag: str) -> Response:
+    """Return the response to a client that has this version already, as ``request.has_seen(etag)`` says."""
+    response = Response(status=304)
+    response.etag = etag
+    return response
+
+
+def not_modified_answer(fields: Iterable[tuple[str, str]]) -> Answer:
+    """Return the answer to a client that has already what these fields go with."""
+    return Answer(304, write_head(field for field in fields if not _DESCRIPTION.match(field[0])), b"")
 
 
 def redirect(location: str, status: int = 303) -> Response:

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -11,6 +15,7 @@ from worker.content import (
     BINARY,
     JSON,
     PAGE,
+    HeldPieces,
     Pieces,
     close_source,
     encode_json,
@@ -19,6 +24,17 @@ from worker.content import (
     stream_content,
 )
 from worker.errors import ContentError
+
+
+@dataclass
+class Point:
+    x: Any
+    names: list[str] = field(default_factory=list)
+
+
+class Html(list):
+    def __html__(self):
+        return "".join(self)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +56,9 @@ from worker.errors import ContentError
         ([None, "a"], JSON),
         ([[1, "a"], "b"], JSON),
         (iter("ab"), PAGE),
+        (Point(1), JSON),
+        ([Point(1)], JSON),
+        (Html(), PAGE),
     ],
 )
 def test_the_first_leaf_says_whether_a_list_is_a_page(content, kind):
@@ -68,6 +87,42 @@ def test_what_cannot_be_sent_is_named(content, complaint):
     with pytest.raises(ContentError) as caught:
         read_content(content)
     assert complaint in str(caught.value)
+
+
+def test_a_dataclass_is_an_object_with_its_fields():
+    value = {"points": [Point(1, ["a"]), Point(Point(None))]}
+    assert encode_json(value) == b'{"points":[{"x":1,"names":["a"]},{"x":{"x":null,"names":[]},"names":[]}]}'
+    assert read_content(Point("é"))[1] == '{"x":"é","names":[]}'.encode()
+
+
+def test_dates_times_and_uuids_are_text_in_json():
+    value = [
+        date(2024, 2, 29),
+        time(12, 30),
+        datetime(2024, 2, 29, 12, 30, tzinfo=UTC),
+        UUID(int=1),
+    ]
+    assert json.loads(encode_json(value)) == [
+        "2024-02-29",
+        "12:30:00",
+        "2024-02-29T12:30:00+00:00",
+        "00000000-0000-0000-0000-000000000001",
+    ]
+
+
+def test_a_class_is_no_dataclass():
+    with pytest.raises(ContentError, match="a type is not a Response"):
+        read_content(Point)
+
+
+def test_what_a_content_holds_is_released_when_it_is_closed():
+    steps = []
+    source = io.StringIO("one\ntwo\n")
+    pieces = HeldPieces(stream_content(source), lambda: steps.append(source.closed))
+    assert next(pieces) == b"one\n"
+    assert [*pieces] == [b"two\n"]
+    pieces.close()
+    assert steps == [True]
 
 
 def test_a_page_with_something_else_in_it_never_turns_into_json():

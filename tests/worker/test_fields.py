@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from worker.errors import MissingFieldError
-from worker.fields import Fields, Headers
+from worker.fields import Fields, Headers, Many
 
 
 def test_fields_keep_order_and_all_values():
@@ -28,6 +28,23 @@ def test_a_missing_field_names_itself_to_the_programmer_only():
         Fields()["secret"]
     assert caught.value.name == "secret"
     assert "secret" not in caught.value.sentence
+
+
+def test_what_may_be_missing_has_a_default():
+    fields = Fields([("a", "1")])
+    assert (fields.get("a"), fields.get("b"), fields.get("b", ""), fields.get("b", default=2)) == (
+        "1",
+        None,
+        "",
+        2,
+    )
+    assert 5 not in fields
+
+
+def test_many_values_may_be_of_any_type():
+    many = Many([("a", 1), ("b", 2), ("a", 3)])
+    assert (many["a"], many.getlist("a"), many.get("c")) == (1, [1, 3], None)
+    assert repr(many) == "<Many a, b>"
 
 
 def test_headers_have_names_in_any_case_and_joined_values():

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 
 import pytest
 
 from protocol.errors import HeaderError, LrwpError
+from worker import Application
 from worker.content import Pieces
 from worker.errors import ContentError, HttpError
-from worker.response import Response, redirect
+from worker.response import Response, not_modified, redirect
+from worker.testing import Client
 
 PAGE_HEAD = b"Content-Type: text/html; charset=utf-8\r\n"
 
@@ -83,6 +86,123 @@ def test_a_status_that_is_not_an_answers_is_refused(status):
 def test_a_header_that_would_split_the_response_is_refused(field):
     with pytest.raises(HeaderError):
         Response("a", headers=[field]).answer()
+
+
+# ── Conditions ───────────────────────────────────────────────────────────────────────────────────────
+
+
+THEN = "Thu, 29 Feb 2024 12:00:00 GMT"
+
+
+def asked(make, method: str = "GET", **headers: str):
+    """Return the result for a client that asks with these conditions."""
+    app = Application("x")
+    app.route("/", methods=["GET", "PUT"])(lambda request: make())
+    return Client(app).request(
+        method, "/", headers={name.replace("_", "-"): headers[name] for name in headers}
+    )
+
+
+def tagged(**options) -> Response:
+    response = Response("page", headers=[("Cache-Control", "no-cache"), ("Vary", "Cookie")], **options)
+    response.set_cookie("a", "1")
+    response.etag = "v1"
+    response.modified = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    return response
+
+
+def test_a_response_says_what_tells_its_version():
+    result = asked(tagged)
+    assert (result.status, result.headers["etag"], result.headers["last-modified"]) == (
+        200,
+        '"v1"',
+        THEN,
+    )
+
+
+def test_a_client_that_has_this_version_gets_304_with_what_it_must_know():
+    for method in ("GET", "HEAD"):
+        result = asked(tagged, method, if_none_match='"v0", "v1"')
+        assert (result.status, result.body) == (304, b"")
+        assert sorted(result.headers) == ["cache-control", "etag", "set-cookie", "vary"]
+    assert asked(tagged, if_modified_since=THEN).status == 304
+
+
+def test_a_client_that_has_another_version_gets_this_one():
+    assert asked(tagged, if_none_match='"v0"').text == "page"
+    assert (
+        asked(tagged, if_none_match='"v0"', if_modified_since="Thu, 29 Feb 2024 12:00:00 GMT").status == 200
+    )
+    assert asked(tagged, if_modified_since="Thu, 29 Feb 2024 11:59:59 GMT").status == 200
+    assert asked(tagged, if_match='"v0"').status == 412
+
+
+def test_conditions_are_for_what_is_got_and_is_no_error():
+    assert asked(tagged, "PUT", if_none_match='"v1"').status == 200
+    assert asked(lambda: tagged(status=404), if_none_match='"v1"').status == 404
+    assert asked(lambda: Response("page"), if_none_match="*").status == 200
+
+
+def test_a_stream_that_the_client_has_is_closed():
+    source = io.StringIO("one\ntwo\n")
+
+    def make():
+        response = Response(source)
+        response.etag = "v1"
+        return response
+
+    assert asked(make, if_none_match='"v1"').status == 304
+    assert source.closed
+
+
+def test_what_was_set_can_be_read_and_set_anew():
+    response = tagged()
+    assert (response.etag, response.modified) == ("v1", datetime(2024, 2, 29, 12, tzinfo=UTC))
+    response.etag = "v2"
+    assert [value for name, value in response.headers if name == "ETag"] == ['"v2"']
+    assert (Response().etag, Response().modified) == ("", None)
+
+
+@pytest.mark.parametrize("etag", ["", 'a"', "a b", "é", "a\r\nb"])
+def test_a_tag_that_would_mean_something_else_is_refused(etag):
+    with pytest.raises(HeaderError):
+        Response().etag = etag
+
+
+def test_a_time_without_a_zone_is_refused():
+    with pytest.raises(HeaderError, match="has no time zone"):
+        Response().modified = datetime(2024, 2, 29)
+
+
+def test_a_handler_may_ask_before_it_makes_what_the_client_has():
+    app = Application("x")
+    made = []
+
+    @app.get("/")
+    def show(request):
+        if request.has_seen("v1"):
+            return not_modified("v1")
+        made.append(True)
+        return tagged()
+
+    result = Client(app).get("/", headers={"If-None-Match": '"v1"'})
+    assert (result.status, result.headers["etag"], made) == (304, '"v1"', [])
+    assert Client(app).get("/").status == 200
+
+
+def test_a_handler_may_refuse_what_is_meant_for_another_version():
+    app = Application("x")
+
+    @app.put("/")
+    def save(request):
+        request.require_unchanged("v2")
+        return "saved"
+
+    assert Client(app).put("/", headers={"If-Match": '"v2"'}).text == "saved"
+    assert Client(app).put("/").text == "saved"
+    assert Client(app).put("/", headers={"If-None-Match": "*"}).status == 412
+    result = Client(app).put("/", headers={"If-Match": '"v1"'})
+    assert (result.status, "Somebody else changed this" in result.text) == (412, True)
 
 
 # ── HEAD, and statuses without a body ────────────────────────────────────────────────────────────────
