@@ -125,6 +125,8 @@ class Database:
         statement_timeout: most seconds for a statement, on PostgreSQL.
         pause: seconds without use after which a connection is asked whether it still works.
         patience: most seconds that a request waits for a database that has just been lost.
+        is_durable: whether a commit is on the disk when it returns; without that it is faster, and what was
+            committed last may be undone by a power cut.
         clock: returns seconds.
         sleep: waits for seconds.
 
@@ -143,10 +145,14 @@ class Database:
         statement_timeout: float = STATEMENT_TIMEOUT,
         pause: float = PAUSE,
         patience: float = PATIENCE,
+        is_durable: bool = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._kind = _kind_of(url)(_read_url(url), wait=wait, statement_timeout=statement_timeout)
+        kind = _kind_of(url)
+        self._kind = kind(
+            _read_url(url), wait=wait, statement_timeout=statement_timeout, is_durable=is_durable
+        )
         self.name = self._kind.name
         self._pause = pause
         self._patience = patience

@@ -204,13 +204,14 @@ class Postgresql:
         url: where the server is.
         wait: most seconds to wait for a lock.
         statement_timeout: most seconds for a statement.
+        is_durable: whether a commit is on the disk when it returns.
 
     Attributes:
         engine: makes connections.
         name: what messages call the database.
     """
 
-    def __init__(self, url: URL, *, wait: float, statement_timeout: float) -> None:
+    def __init__(self, url: URL, *, wait: float, statement_timeout: float, is_durable: bool) -> None:
         self.name = URL.create("postgresql", None, None, url.host, url.port, url.database).render_as_string()
         self._password = url.password
         options = {
@@ -219,6 +220,7 @@ class Postgresql:
             "idle_in_transaction_session_timeout": FROZEN,
         }
         told = " ".join(f"-c {name}={round(seconds * 1000)}" for name, seconds in options.items())
+        told += " -c synchronous_commit=off" * (not is_durable)
         usual = {"application_name": "lrwp", "connect_timeout": CONNECT_TIMEOUT, **_TCP}
         arguments = {name: value for name, value in usual.items() if name not in url.query}
         self.engine: Engine = create_engine(

@@ -97,6 +97,15 @@ class Connection(sqlite3.Connection):
         return self.total_changes, schema
 
 
+class VolatileConnection(Connection):
+    """A connection that does not wait for the disk: a power cut may undo what was committed last."""
+
+    def prepare(self) -> None:
+        """Prepare it as all are."""
+        super().prepare()
+        self.execute("PRAGMA synchronous = NORMAL")
+
+
 class Dialect(SQLiteDialect_pysqlite):
     """SQLAlchemy's SQLite, with transactions that begin where they seem to."""
 
@@ -141,19 +150,28 @@ class Sqlite:
     Args:
         url: where the file is.
         wait: most seconds to wait for a lock.
+        statement_timeout: of no use here, since SQLite has none.
+        is_durable: whether a commit is on the disk when it returns.
 
     Attributes:
         engine: makes connections.
         name: what messages call the database.
     """
 
-    def __init__(self, url: URL, *, wait: float, statement_timeout: float) -> None:  # noqa: ARG002 - there is no such thing in SQLite
+    def __init__(
+        self,
+        url: URL,
+        *,
+        wait: float,
+        statement_timeout: float,  # noqa: ARG002 - as it says above
+        is_durable: bool,
+    ) -> None:
         self.name = url.set(query={}).render_as_string()
         self._path = None if url.database in {None, "", ":memory:"} else Path(str(url.database))
         self.engine: Engine = create_engine(
             url.set(drivername="sqlite+lrwp"),
             poolclass=NullPool,
-            connect_args={"timeout": wait, "factory": Connection},
+            connect_args={"timeout": wait, "factory": Connection if is_durable else VolatileConnection},
             hide_parameters=True,  # an error goes to the log, and what people typed does not
         )
 
