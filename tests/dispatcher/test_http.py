@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 import tracemalloc
+from io import FileIO
 from typing import IO, TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,7 @@ from dispatcher import spool
 from dispatcher.exchange import WORKER_DIED, Exchange, Failure
 from dispatcher.http import AHEAD, LINGER, LONGEST_LINGER, HttpConnection
 from dispatcher.settings import Limits
+from dispatcher.static import FileAnswer
 from protocol.settings import Duration, Size
 from tests.dispatcher.fakes_http import (
     PATIENCE,
@@ -34,6 +36,7 @@ from tests.dispatcher.fakes_http import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.dispatcher.fakes_http import Client
 
@@ -151,7 +154,7 @@ def test_a_client_that_sends_far_ahead_is_read_no_further_until_it_has_its_answe
     site.handler = later
     client.send(GET % 0)
     first = serving.next_exchange()
-    count = 60_000
+    count = 10_000
     sender = threading.Thread(target=client.send, args=(b"".join(GET % n for n in range(count)),))
     sender.start()
     connection = the_connection(serving)
@@ -966,6 +969,28 @@ def test_a_client_that_takes_nothing_is_not_waited_for_when_idle(site: FakeSite,
             serving.pass_time(1)
         site.left.get(timeout=PATIENCE)
         assert site.time >= 1075 + 60
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_file_is_closed_when_its_client_has_it_or_leaves(
+    site: FakeSite, serving: Serving, tmp_path: Path, leaves: bool
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(PIECE * 100)
+    files = []
+
+    def send(exchange: Exchange) -> None:
+        files.append(FileIO(path))
+        exchange.client.respond_file(FileAnswer(200, b"", files[0], 0, len(PIECE) * 100, b""))
+
+    site.handler = send
+    with serving.connect() as client:
+        client.send(GET % 1)
+        connection = the_connection(serving)
+        serving.until(lambda: connection.paused)
+        if not leaves:
+            assert client.answer().body == PIECE * 100
+    serving.until(lambda: files[0].closed)
 
 
 def test_a_disk_that_is_full_cuts_a_download_off(
