@@ -113,10 +113,15 @@ def worker(
         str | None,
         typer.Argument(metavar="TARGET", help="What to run, as module:attribute.", show_default=False),
     ] = None,
+    routes: Annotated[
+        bool, typer.Option("--routes", help="Show what answers which paths of an app, and leave.")
+    ] = False,
     **flags: Any,
 ) -> int:
     """Run a worker, or with -n a pool of them, for one application."""
     settings = read_worker(os.environ, read_flags(WorkerSettings, {"target": target, **flags}))
+    if routes:
+        return _show_routes(settings)
     from lrwp.log import configure_log
     from worker.process import run
 
@@ -126,6 +131,17 @@ def worker(
     from worker.pool import Pool
 
     return Pool(settings, run).run()
+
+
+def _show_routes(settings: WorkerSettings) -> int:
+    from worker.loading import load
+    from worker.route_table import write_table
+
+    if settings.kind != "app":
+        raise SettingsError(f"--routes shows the routes of an app; nobody knows those of a {settings.kind}")
+    application, _ = load(settings.target, settings.kind)
+    typer.echo(write_table(application.table()), nl=False)
+    return 0
 
 
 def _run_alone(run: Callable[[WorkerSettings, str | None], int], settings: WorkerSettings) -> int:

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any, Final
 from protocol.errors import LrwpError
 from worker.application import Application
 from worker.calls import Mount
+from worker.handlers import describe
 from worker.patterns import read_pattern
+from worker.route_table import Row
 
 if TYPE_CHECKING:
     from worker.request import Request
@@ -48,6 +50,10 @@ class HandlerApplication(Application):
     def __init__(self, name: str, handler: Callable[[Request], Any]) -> None:
         super().__init__(name)
         self._call = Mount(_ROOT, name, handler, None)
+
+    def table(self) -> list[Row]:
+        """Return the one row that there is."""
+        return [Row("*", "/*", self.name, describe(self._call.handler))]
 
     def dispatch(self, request: Request) -> Response:
         """Have the handler answer, whatever the request asks for."""

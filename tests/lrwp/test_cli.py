@@ -205,6 +205,44 @@ def test_a_worker_alone_that_served_its_requests_is_done(
     assert lrwp("worker", "shop:app").code == 0
 
 
+@pytest.mark.parametrize("target", ["shown_site:app", "shown_site:hello"])
+def test_the_routes_of_an_app_are_shown(
+    lrwp: Lrwp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    (tmp_path / "shown_site.py").write_text(
+        """
+from worker import Application
+app = Application("site")
+@app.get("/page/{name}")
+def show(request, name): ...
+@app.post("/page/{name}")
+def save(request, name): ...
+def hello(request): ...
+"""
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "shown_site", raising=False)
+    result = lrwp("worker", target, "--routes")
+    shown = {
+        "shown_site:app": (
+            "METHOD  PATH          NAME  HANDLER\n"
+            "GET     /page/{name}  show  show() in shown_site\n"
+            "POST    /page/{name}  save  save() in shown_site\n"
+        ),
+        "shown_site:hello": (
+            "METHOD  PATH  NAME        HANDLER\n*       /*    shown_site  hello() in shown_site\n"
+        ),
+    }
+    assert (result.code, result.out, result.err) == (0, shown[target], "")
+
+
+def test_only_an_app_has_routes_to_be_shown(lrwp: Lrwp) -> None:
+    result = lrwp("worker", "site:app", "--kind", "wsgi", "--routes")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "lrwp: --routes shows the routes of an app; nobody knows those of a wsgi\n"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [
