@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -51,6 +51,8 @@ def run(settings: WorkerSettings, label: str | None = None) -> int:
     if label is not None:
         os.environ[LABEL] = label
     target, default_name = load(settings.target, settings.kind)
+    if settings.database:
+        _use_database(settings, target)
     if settings.kind == "wsgi":
         handle: Handle = wsgi_handle(
             target,
@@ -206,6 +208,20 @@ class Process:
             if self._unregistered == 0 and (file := os.environ.pop(READY_FD, None)) is not None:
                 with suppress(OSError), os.fdopen(int(file), "wb", buffering=0) as report:
                     report.write(b"+")
+
+
+def _use_database(settings: WorkerSettings, target: Any) -> None:
+    """Have an application use the database of the settings.
+
+    Raises:
+        SettingsError: the target is no application.
+        DatabaseError: the URL cannot be used.
+    """
+    if settings.kind != "app":
+        raise SettingsError("a WSGI application opens its database by itself: leave out the database")
+    from worker.database import Database  # noqa: PLC0415 - SQLAlchemy takes time to import, and few need it
+
+    target.use(Database(settings.database))
 
 
 def _registration(

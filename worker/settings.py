@@ -46,6 +46,12 @@ class WorkerSettings:
     threads: int = setting(
         "How many requests a process works on at once.", default=1, flag="--threads", least=1
     )
+    database: str = setting(
+        "URL of the database that each thread opens, sqlite:///FILE or postgresql://USER@HOST/NAME; one with"
+        " a password belongs into the variable, because a command line is there for all to read.",
+        default="",
+        flag="--database",
+    )
     label: tuple[str, ...] = setting(
         "What to call a process in logs and tables; given several times, one for each process of the pool.",
         default=(),
