@@ -274,7 +274,8 @@ class Broker:
     def refuse(self, link: Link, exchange: Exchange, now: float) -> None:
         """Take back an exchange that the worker has not begun."""
         queue = exchange.queue
-        if link.draining or exchange.attempt <= len(queue.links):
+        exchange.refusals += 1
+        if link.draining or exchange.refusals <= len(queue.links):
             self._put_back(exchange, now)
             self._hand_out(queue, now)  # before this link is free: another one may want it
         else:  # every worker there is may have had it

@@ -101,8 +101,9 @@ class Exchange:
         worker: the name of the last link that got it, or ``-``.
         link: the link that holds it, while it is assigned.
         id: its id on that link.
-        attempt: how many workers have been given it.
+        attempt: how many times it has been given to a worker.
         losses: how many links were lost while they held it.
+        refusals: how many times a worker has given it back unbegun.
         begun: whether the first byte of a worker's answer has come.
         arrived: when it was complete, in seconds of a monotonic clock.
         deadline: when it stops waiting.
@@ -130,6 +131,7 @@ class Exchange:
         "path",
         "peer",
         "queue",
+        "refusals",
         "safe",
         "scheme",
         "standing",
@@ -172,7 +174,7 @@ class Exchange:
         self.worker = "-"
         self.id = 0
         self.attempt = 0
-        self.losses = 0
+        self.losses = self.refusals = 0
         self.begun = False
         self.arrived = self.deadline = self.assigned = now
         self.waited = 0.0

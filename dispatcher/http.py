@@ -301,7 +301,8 @@ class HttpConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Send on what has waited for the client."""
         self.paused = False
-        self.deadline = NEVER
+        if self._phase is _ANSWER:
+            self.deadline = NEVER
         if self._phase is _LINGER:
             self.deadline = self.site.now() + LINGER
         elif self._eof or self._held:

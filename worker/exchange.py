@@ -29,7 +29,7 @@ class Exchange(NamedTuple):
         head: the header block; :func:`protocol.heads.read_request_head` reads it.
         scheme: ``http`` or ``https``.
         client: the client's address as ``ip:port``, ``[ip]:port`` or ``unix:``.
-        attempt: 1 for the first worker that gets it, 2 for the second.
+        attempt: 1 at first; more if a worker was given it before, and refused it, was lost, or let it wait.
         body: the body, to be read once.
     """
 

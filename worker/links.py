@@ -38,6 +38,10 @@ FAREWELL: Final = 1.0
 """Seconds for which a worker that leaves waits for a dispatcher that has not accepted it yet: it may have,
 and may have handed a request over that would be lost if we hung up."""
 
+# A dispatcher that closes a link has settled all that the link held: what a worker that was stopped for a
+# while finds in its socket behind that, nobody waits for, and it must not be begun.
+_ENDED: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+
 NEVER: Final = float("inf")
 
 
@@ -136,7 +140,7 @@ class Links:
         ready = self._poll.poll(patience)
         self._now = now = time.monotonic()
         self._ready.clear()
-        for file, _ in ready:
+        for file, events in ready:
             dispatcher = self._by_file.get(file)
             if dispatcher is None:
                 self._clear_alarm()
@@ -145,6 +149,8 @@ class Links:
             elif dispatcher.link is not None:
                 self._ready.append(dispatcher)
                 self._read(dispatcher, dispatcher.link)
+                if events & _ENDED and dispatcher.link is not None:
+                    self._lose(dispatcher, "the dispatcher has closed the link")
         if now >= due:
             for dispatcher in self._dispatchers:
                 if dispatcher.due <= now:
@@ -236,7 +242,7 @@ class Links:
             self._miss(dispatcher, str(error))
             return
         self._by_file[sock.fileno()] = dispatcher
-        self._poll.register(sock, select.POLLIN)
+        self._poll.register(sock, select.POLLIN | _ENDED)
         dispatcher.due = self._now + REGISTRATION_TIME
 
     def _miss(self, dispatcher: Dispatcher, reason: str) -> None:

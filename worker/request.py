@@ -119,7 +119,7 @@ class Request:
         parameters: the values of the path's parameters by name, those of mounts too.
         scheme: ``http`` or ``https``.
         client: the client's address as ``ip:port``, ``[ip]:port`` or ``unix:``.
-        attempt: 1 for the first worker that gets the request; 2 for the second, when the first one died.
+        attempt: 1 at first; more if a worker was given the request before, and refused it, was lost, or let it wait.
     """
 
     call: Call

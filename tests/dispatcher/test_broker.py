@@ -662,6 +662,15 @@ def test_a_request_that_every_worker_may_have_refused_is_answered_503(stage: Sta
     assert (a.standing, held(w1), list(stage.pages.idle)) == (Standing.ANSWERED, [], [w1])
 
 
+def test_a_request_that_was_taken_back_may_still_be_refused(stage: Stage) -> None:
+    w1 = stage.link("w1", window=2)
+    a = stage.get("/a")
+    a.attempt = 7  # it was placed behind slow ones again and again
+    stage.done()
+    stage.broker.refuse(w1, a, 1.0)
+    assert stage.done() == [Assign(w1, a)]
+
+
 # ── Links drain ──────────────────────────────────────────────────────────────────────────────────
 
 

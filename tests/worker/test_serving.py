@@ -1001,3 +1001,25 @@ def test_a_serving_that_has_ended_may_be_drained_again(dispatcher: FakeDispatche
     with a_worker(echo, dispatcher) as worker, dispatcher.registered() as link:
         let_go(worker, link)
         worker.serving.drain()
+
+
+def test_what_a_dispatcher_sent_before_it_closed_the_link_is_not_begun(dispatcher: FakeDispatcher) -> None:
+    """A worker that was stopped for a while, or busy for another, finds it there: it was answered long ago."""
+    begun: list[bytes] = []
+    go_on = threading.Event()
+
+    def handle(exchange: Exchange) -> Answer:
+        begun.append(exchange.target)
+        go_on.wait(10)
+        return echo(exchange)
+
+    with a_worker(handle, dispatcher) as worker:
+        with dispatcher.registered() as link:
+            link.request(target=b"/pages/first")
+            until(lambda: bool(begun))
+            link.request(target=b"/pages/late", method="POST")
+            link.socket.close()
+            go_on.set()
+        with dispatcher.registered() as link:
+            let_go(worker, link)
+    assert begun == [b"/pages/first"]
