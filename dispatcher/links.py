@@ -355,7 +355,13 @@ class LinkConnection(asyncio.Protocol):
             if not self._end.is_sending(self._uploads[0].id):
                 del self._uploads[0]  # sent, answered early, or nobody waits for it
                 continue
-            self._uploads[0] = self._send_piece(*self._uploads[0])
+            try:
+                self._uploads[0] = self._send_piece(*self._uploads[0])
+            except OSError as error:
+                exchange = self._uploads.pop(0).exchange
+                log.error("a request's body cannot be read back", path=exchange.path, reason=str(error))
+                self._station.broker.spoil(exchange)
+                continue
             self._is_uploading = True
             asyncio.get_running_loop().call_soon(self._upload)
             return

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from dispatcher.links import CLOSING_TIME, REGISTRATION_TIME
 from dispatcher.settings import Limits
+from dispatcher.spool import Spool
 from protocol import limits, messages
 from protocol.frames import encode_frame
 from protocol.settings import Duration
@@ -464,6 +465,25 @@ def test_a_large_body_comes_in_pieces_that_fit_into_frames(peer: Peer, browser: 
         pieces.append(piece)
     assert b"".join(pieces) == LARGE[:1_000_000]
     assert max(map(len, pieces)) == limits.PIECE
+
+
+def test_a_body_that_cannot_be_read_back_is_a_502_and_the_link_stays(
+    peer: Peer, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(spool: Spool, offset: int, size: int) -> bytes:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(Spool, "read", fail)
+    with capture_logs() as log:
+        browser.socket.sendall(b"POST /pages HTTP/1.1\r\nHost: site\r\nContent-Length: 1000000\r\n\r\n")
+        browser.socket.sendall(LARGE[:1_000_000])
+        request = peer.expect_request()
+        assert peer.expect("cancel") == (request.exchange,)
+        assert browser.read().status == 502
+    assert [entry["reason"] for entry in log if entry["log_level"] == "error"] == ["the disk is gone"]
+    peer.say("refused", request.exchange)
+    browser.ask("GET", "/pages")
+    assert peer.expect_request().method == "GET"
 
 
 def test_a_worker_that_does_not_read_stops_its_own_body_only(
