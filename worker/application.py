@@ -57,6 +57,7 @@ class Application(Router):
 
     Attributes:
         retired: whether this worker answers what it has in hand and then leaves for good.
+        database: what :meth:`use` was given last.
     """
 
     is_mountable: ClassVar[bool] = False
@@ -70,7 +71,7 @@ class Application(Router):
         self.form_limits = form_limits
         self._on_start: list[Callable[[], object]] = []
         self._on_stop: list[Callable[[], object]] = []
-        self._database: Database | None = None
+        self.database: Database | None = None
         self._perform: Responder = perform
 
     def __repr__(self) -> str:
@@ -91,7 +92,7 @@ class Application(Router):
 
         It takes the place of the one that was used before; None of none.
         """
-        self._database = database
+        self.database = database
         self._perform = perform if database is None else database.guard(perform)
 
     def start(self) -> None:
@@ -100,13 +101,13 @@ class Application(Router):
         Raises:
             StartError: one of them failed; those after it were not called, and the database is closed.
         """
-        if self._database is not None:
-            self._database.open()
+        if self.database is not None:
+            self.database.open()
         try:
             self._run_start()
         except BaseException:
-            if self._database is not None:
-                self._database.close()
+            if self.database is not None:
+                self.database.close()
             raise
 
     def _run_start(self) -> None:
@@ -127,8 +128,8 @@ class Application(Router):
         All of them run, even if one fails; its exception is raised at the end.
         """
         with ExitStack() as stack:
-            if self._database is not None:
-                stack.callback(self._database.close)
+            if self.database is not None:
+                stack.callback(self.database.close)
             for hook in self._on_stop:
                 stack.callback(hook)
 
@@ -158,7 +159,7 @@ class Application(Router):
     def _answer(self, request: Request) -> Answer:
         try:
             return self.respond(request).answer_to(request)
-        except Exception as error:  # a stream that has not come to its first piece
+        except Exception as error:  # the response is not for this request, or cannot be sent
             response = answer_error(request, error)
             if response is None:
                 raise

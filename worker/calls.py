@@ -121,14 +121,17 @@ class ErrorCall(NamedTuple):
 def response_of(result: Any, handler: Handler, status: int = 200) -> Response:
     """Return the response that a handler's result stands for; ``status`` is for plain results.
 
+    A stream is begun: what its generator raises before the first piece is raised here, as it would be by a
+    handler that is a plain function.
+
     Raises:
         ContentError: it is nothing that can be sent.
     """
-    if isinstance(result, Response):
-        return result
     if result is None:
         raise ContentError(f"{describe(handler)} returned None: return Response() if it is to have no body")
     try:
-        return Response(result, status)
+        response = result if isinstance(result, Response) else Response(result, status)
+        response.begin()
     except ContentError as error:
         raise ContentError(f"{describe(handler)} returned what cannot be sent: {error}") from error
+    return response

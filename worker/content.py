@@ -107,20 +107,23 @@ class Pieces:
 
     A generator that was never begun does nothing when it is closed, and so would leave open what it reads
     from. Therefore a stream is always run up to its first piece, and comes into one of these.
+
+    Attributes:
+        first: the first piece, until it is taken; empty if there is none at all.
     """
 
-    __slots__ = ("_first", "_rest")
+    __slots__ = ("_rest", "first")
 
     def __init__(self, first: bytes, rest: Generator[bytes]) -> None:
-        self._first = first
+        self.first = first
         self._rest = rest
 
     def __iter__(self) -> Pieces:
         return self
 
     def __next__(self) -> bytes:
-        if self._first:
-            first, self._first = self._first, b""
+        if self.first:
+            first, self.first = self.first, b""
             return first
         return next(self._rest)
 

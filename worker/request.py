@@ -38,7 +38,7 @@ _CHARSETS: Final = frozenset({"utf-8", "ascii", "iso8859-1", "cp1252", "utf-16"}
 """Encodings of text that a client may choose, by the names of Python. Not all that Python knows: some
 take time that grows with the square of the length (CVE-2022-45061)."""
 
-_MALFORMED_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_MALFORMED_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
 _NOT_NORMAL: Final = re.compile(rb"//|/(\.|%2e)", re.IGNORECASE)
 """What may be an empty segment or a dot segment: a quick look, before the path is taken apart."""
 
@@ -119,7 +119,8 @@ class Request:
         parameters: the values of the path's parameters by name, those of mounts too.
         scheme: ``http`` or ``https``.
         client: the client's address as ``ip:port``, ``[ip]:port`` or ``unix:``.
-        attempt: 1 at first; more if a worker was given the request before, and refused it, was lost, or let it wait.
+        attempt: 1 at first; more if a worker was given the request before, and refused it, was lost, or let
+            it wait.
     """
 
     call: Call
@@ -239,7 +240,7 @@ class Request:
         return cookies
 
     def has_seen(self, etag: str) -> bool:
-        """Whether the client has this version of what it asks for; then ``not_modified(etag)`` is the answer."""
+        """Whether the client has this version of what it asks for; if so, answer ``not_modified(etag)``."""
         return self._weigh(etag) == 304
 
     def require_unchanged(self, etag: str) -> None:
@@ -373,15 +374,16 @@ def read_segments(path: bytes) -> list[str]:
         HttpError: 400, the path does not start with a /, an escape is malformed, or what is escaped is not
             UTF-8 or has a NUL.
     """
-    if not path.startswith(b"/") or _MALFORMED_ESCAPE.search(path):
+    if not path.startswith(b"/") or b"\0" in path:
         raise HttpError(400, "The address is malformed.")
     try:
-        segments = [unquote_to_bytes(segment).decode() for segment in path[1:].split(b"/")]
+        if b"%" not in path:
+            return path[1:].decode().split("/")
+        if _MALFORMED_ESCAPE.search(path):
+            raise HttpError(400, "The address is malformed.")
+        return [unquote_to_bytes(segment).decode() for segment in path[1:].split(b"/")]
     except UnicodeDecodeError:
         raise HttpError(400, "The address has characters that are not encoded as UTF-8.") from None
-    if any("\0" in segment for segment in segments):
-        raise HttpError(400, "The address is malformed.")
-    return segments
 
 
 def normal_path(path: bytes) -> bytes:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _BODILESS: Final = frozenset({204, 205, 304})
 """Statuses that never have a body (RFC 9110 §15.3.5, §15.3.6, §15.4.5)."""
 
+_BEGUN: Final = frozenset({str, bytes, list, Pieces})
+"""Types of bodies that are no streams, or have been begun."""
+
 _CONDITIONAL: Final = frozenset({"GET", "HEAD"})
 """Methods whose conditions are about what is sent (RFC 9110 §13.1)."""
 
@@ -82,7 +85,7 @@ class Response:
         usual_type, self._body = ("", b"") if body is None else read_content(body)
         if content_type:
             self.set_header("Content-Type", content_type)
-        elif usual_type and not self.has_header("content-type"):
+        elif usual_type and not (self.headers and self.has_header("content-type")):
             self.headers.append(("Content-Type", usual_type))
 
     @classmethod
@@ -212,16 +215,14 @@ class Response:
     def answer(self, method: str = "GET") -> Answer:
         """Return this response as the answer to a request with ``method``, whatever its conditions are.
 
-        A streamed body is run up to its first piece, so that what goes wrong before it still becomes an
-        error page and not half an answer.
-
         Raises:
             HeaderError: a header would change the meaning of the message around it.
             ContentError: the body has a piece that is not text.
         """
         has_body = self.status not in _BODILESS
         is_sent = has_body and method != "HEAD"
-        if isinstance(self._body, Iterator):
+        self.begin()
+        if type(self._body) is Pieces:
             return self._streamed_answer(self._body, is_sent)
         whole = join_content(self._body)
         head = write_head(self.headers)
@@ -229,15 +230,24 @@ class Response:
             head += write_head([("Content-Length", str(len(whole)))])
         return Answer(self.status, head, whole if is_sent else b"")
 
-    def _streamed_answer(self, body: Iterator[str | bytes], is_sent: bool) -> Answer:
-        pieces = stream_content(body)
-        first = next(pieces, b"")
+    def begin(self) -> None:
+        """Run a streamed body up to its first piece, so that what goes wrong before it is no half answer.
+
+        Raises:
+            ContentError: the piece is not text.
+        """
+        # Most are told by their type alone, which is ten times as fast as asking whether they are iterators.
+        if type(self._body) not in _BEGUN and isinstance(self._body, Iterator):
+            pieces = stream_content(self._body)
+            self._body = Pieces(next(pieces, b""), pieces)
+
+    def _streamed_answer(self, body: Pieces, is_sent: bool) -> Answer:
         with ExitStack() as stack:
-            stack.callback(pieces.close)
+            stack.callback(body.close)
             head = write_head(self.headers)
-            if first and is_sent:
+            if body.first and is_sent:
                 stack.pop_all()
-                return Answer(self.status, head, Pieces(first, pieces))
+                return Answer(self.status, head, body)
         return Answer(self.status, head, b"")
 
 

@@ -77,7 +77,8 @@ class Client:
         prefix: the path that the application is registered for; paths in calls begin with it.
         host: what the client calls the server.
         scheme: ``http`` or ``https``.
-        database: what an Application is to use, or its URL; it is open while the client is a context manager.
+        database: what an Application is to use, or its URL. It is open while the client is a context manager;
+            after that the application uses again what it used before.
     """
 
     def __init__(
@@ -89,9 +90,11 @@ class Client:
         scheme: str = "http",
         database: Database | str | None = None,
     ) -> None:
+        self._before: tuple[Database | None, ...] = ()
         if database is not None:
             if not isinstance(app, Application):
                 raise NotProvidedError("a WSGI application opens its database by itself: leave out database=")
+            self._before = (app.database,)
             app.use(_open_url(database) if isinstance(database, str) else database)
         self.cookies: dict[str, str] = {}
         self._app = app
@@ -106,8 +109,13 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if isinstance(self._app, Application):
+        if not isinstance(self._app, Application):
+            return
+        try:
             self._app.stop()
+        finally:
+            for database in self._before:
+                self._app.use(database)
 
     def request(
         self,

@@ -538,8 +538,51 @@ def test_a_database_or_session_that_nobody_set_says_what_to_do(app, client):
 
 
 def test_a_client_opens_the_database_that_it_is_given(app):
-    database = FakeDatabase()
+    database, usual = FakeDatabase(), FakeDatabase()
+    app.use(usual)
     app.get("/")(lambda request: str(request.db is database))
     with Client(app, database=database) as client:
         assert client.get("/").text == "True"
     assert database.steps == ["open", "close"]
+    assert app.database is usual
+    assert usual.steps == []
+
+
+def test_a_client_of_a_wsgi_application_has_no_database_to_open():
+    with pytest.raises(LrwpError, match="leave out database="):
+        Client(lambda environ, start_response: [], database=FakeDatabase())
+
+
+def test_a_database_may_be_given_by_its_url(app):
+    app.get("/")(lambda request: str(request.db.exec_driver_sql("SELECT 1 + 1").scalar()))
+    with Client(app, database="sqlite://") as client:
+        assert client.get("/").text == "2"
+
+
+# ── Streams are handlers too ─────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_stream_raises_before_its_first_piece_is_seen_by_guard_and_wrappers(app, client):
+    database = FakeDatabase()
+    app.use(database)
+    statuses = []
+
+    @app.wrap
+    def look(handler):
+        def wrapped(request):
+            response = handler(request)
+            statuses.append(response.status)
+            return response
+
+        return wrapped
+
+    @app.get("/")
+    def show(request):
+        if "go" not in request.query:
+            raise HttpError(403)
+        yield "page"
+
+    assert client.get("/pages").status == 403
+    assert client.get("/pages?go").text == "page"
+    assert statuses == [403, 200]
+    assert database.steps == ["rolled back after 403"]
