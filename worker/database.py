@@ -214,6 +214,7 @@ class Database:
         It is committed at the end, and rolled back if something is raised.
         """
         connection = self.connection
+        self.expect(is_reading=False)
         with connection.begin():
             self._kind.exclusively(connection)
             yield connection

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from tests.waiting import until
 from tests.worker.handling import body_of, request_of, respond
@@ -242,6 +242,21 @@ def test_what_is_done_exclusively_is_committed_or_undone(database):
     with pytest.raises(IntegrityError), database.exclusively() as connection:
         connection.execute(text("INSERT INTO visit VALUES (1), (1)"))
     assert visitors(database) == []
+
+
+def test_what_is_done_exclusively_keeps_others_out_even_where_only_reading_was_expected(tmp_path):
+    url = f"sqlite:///{tmp_path}/a.db"
+    one, other = Database(url), Database(url, wait=0.05)
+    other.open()
+
+    def prepare(request):
+        with one.exclusively(), pytest.raises(OperationalError, match="locked"), other.exclusively():
+            raise AssertionError
+        return "done"
+
+    assert body_of(handle(one, prepare, "GET")) == b"done"
+    one.close()
+    other.close()
 
 
 def test_every_wait_has_an_end_on_postgresql(pg):

@@ -38,7 +38,7 @@ class MemoryStore:
         """Keep new values and let go."""
         with self._changed:
             self._let_go(held)
-            del self._sessions[held.key]
+            self._sessions.pop(held.key, None)
             self.add(key, text, expires, now)
 
     def add(self, key: str, text: str, expires: float, now: float) -> None:  # noqa: ARG002 - nothing is timed
@@ -46,10 +46,11 @@ class MemoryStore:
         self._sessions[key] = Held(key, text, expires)
 
     def remove(self, held: Held) -> None:
-        """Delete a session and let go."""
+        """Delete a session, whoever holds it."""
         with self._changed:
-            self._let_go(held)
-            del self._sessions[held.key]
+            self._sessions.pop(held.key, None)
+            self._holds.pop(held.key, None)
+            self._changed.notify_all()
 
     def release(self, held: Held) -> None:
         """Let go of a session as it was."""

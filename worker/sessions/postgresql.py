@@ -84,7 +84,7 @@ class PostgresqlStore(SqlStore):
 
     def remove(self, held: Held) -> None:
         """Delete a session and let go."""
-        with self._holding() as connection:
+        with self._asking() as connection:
             connection.execute(delete(_SESSION).where(_SESSION.c.key == held.key))
             connection.commit()
 

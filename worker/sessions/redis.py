@@ -47,9 +47,7 @@ _ADD: Final = """
 redis.call('HSET', KEYS[1], 'text', ARGV[1], 'expires', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 """
-_REMOVE: Final = """
-if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[1], KEYS[2]) end
-"""
+_REMOVE: Final = "redis.call('DEL', KEYS[1], KEYS[2])"
 _RELEASE: Final = """
 if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
 """
@@ -102,8 +100,8 @@ class RedisStore:
         self._run(self._add, _names(key)[:1], text, expires, _milliseconds(expires - now))
 
     def remove(self, held: Held) -> None:
-        """Delete a session and let go."""
-        self._run(self._remove, _names(held.key), held.token)
+        """Delete a session, whoever holds it."""
+        self._run(self._remove, _names(held.key))
 
     def release(self, held: Held) -> None:
         """Let go of a session as it was."""

@@ -21,6 +21,9 @@ from worker.sessions.store import Held, SessionLostError, Store
 from worker.sessions.stores import open_store
 
 if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+    from worker.database import Database
     from worker.handlers import Responder
     from worker.request import Request
     from worker.response import Response
@@ -131,7 +134,7 @@ class Sessions:
 
     def _store_for(self, request: Request) -> Store:
         if self._store is None:
-            url = request.db.engine.url
+            url = _database_url(request)
             with self._opening:
                 if self._store is None:
                     self._store = open_store(url)
@@ -222,6 +225,19 @@ class Sessions:
             self._store.sweep(now)
         except HttpError as error:
             log.warning("sessions not swept", reason=str(error))
+
+
+def _database_url(request: Request) -> URL:
+    """Return the URL of the database that the worker was given.
+
+    Raises:
+        NotProvidedError: it was given none.
+    """
+    database: Database | None = getattr(request, "database", None)
+    if database is not None:
+        return database.url
+    url: URL = request.db.engine.url
+    return url
 
 
 def _key(session_id: str) -> str:

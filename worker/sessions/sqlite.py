@@ -69,9 +69,9 @@ class SqliteStore(SqlStore):
             connection.execute(insert(_SESSION).values(key=key, text=text, expires=expires))
 
     def remove(self, held: Held) -> None:
-        """Delete a session and let go."""
+        """Delete a session, whoever holds it."""
         with self._asking() as connection, connection.begin():
-            connection.execute(delete(_SESSION).where(*_is(held)))
+            connection.execute(delete(_SESSION).where(_SESSION.c.key == held.key))
 
     def release(self, held: Held) -> None:
         """Let go of a session as it was."""

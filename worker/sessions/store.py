@@ -88,7 +88,7 @@ class Store(Protocol):
         """
 
     def remove(self, held: Held) -> None:
-        """Delete a session and let go.
+        """Delete a session, even if the hold has ended and it is another request's: a logout always counts.
 
         Raises:
             HttpError: 503, the store is not there.

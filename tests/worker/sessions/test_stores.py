@@ -192,10 +192,21 @@ def test_a_hold_ends_by_itself(place):
     other = place.open().take(key(1), NOW + 0.06)
     with pytest.raises(SessionLostError):
         forgetful.put(held, key(1), '{"late":1}', LATER, NOW)
-    forgetful.remove(held)
     forgetful.release(held)
     place.opened[-1].put(other, key(1), '{"other":1}', LATER, NOW)
     assert values(forgetful, 1) == '{"other":1}'
+
+
+@pytest.mark.parametrize("place", ["sqlite", "redis"], indirect=True)
+def test_a_session_is_removed_even_by_a_request_whose_hold_has_ended(place):
+    forgetful, store = place.open(lease=0.05), place.open()
+    forgetful.add(key(1), "{}", LATER, NOW)
+    held = forgetful.take(key(1), NOW)
+    other = store.take(key(1), NOW + 0.06)
+    forgetful.remove(held)
+    with pytest.raises(SessionLostError):
+        store.put(other, key(1), "{}", LATER, NOW)
+    assert store.take(key(1), NOW) is None
 
 
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
