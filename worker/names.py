@@ -24,6 +24,7 @@ class Names:
         self._patterns: dict[str, Pattern | None] = {}  # None for a name that several routes happen to have
         self._given: set[str] = set()
         self._mounts: dict[str, Mount] = {}
+        self._nameless: list[Mount] = []
 
     def add(self, name: str, pattern: Pattern, *, is_given: bool) -> None:
         """Note a route's name; one that was given beats one that a handler happens to have.
@@ -41,12 +42,14 @@ class Names:
             self._given.add(name)
 
     def add_mount(self, mount: Mount) -> None:
-        """Note a mount's name.
+        """Note a mount's name; the routes of one without a name are known by their own.
 
         Raises:
-            RouteError: another mount has it.
+            RouteError: another mount has the name.
         """
-        if self._mounts.setdefault(mount.name, mount) is not mount:
+        if not mount.name:
+            self._nameless.append(mount)
+        elif self._mounts.setdefault(mount.name, mount) is not mount:
             raise RouteError(f"two mounts are called {mount.name!r}: give each its own name=")
 
     def find(self, name: str) -> tuple[Pattern, ...]:
@@ -61,13 +64,9 @@ class Names:
                 raise RouteError(f"several routes are called {name}: register them with a name= of their own")
             return (pattern,)
         first, _, rest = name.partition(".")
-        mount = self._mounts.get(first)
-        if mount is None:
-            return ()
-        if mount.router is None:
-            return () if rest else (mount.pattern, BELOW)
-        below = mount.router.names.find(rest)
-        return (mount.pattern, *below) if below else ()
+        if first in self._mounts:
+            return _below(self._mounts[first], rest)
+        return next(filter(None, (_below(mount, name) for mount in self._nameless)), ())
 
     def __iter__(self) -> Iterator[str]:
         yield from self._patterns
@@ -76,3 +75,14 @@ class Names:
                 yield name
             else:
                 yield from (f"{name}.{below}" for below in mount.router.names)
+        for mount in self._nameless:
+            if mount.router is not None:
+                yield from mount.router.names
+
+
+def _below(mount: Mount, name: str) -> tuple[Pattern, ...]:
+    """Return the patterns that lead through a mount to a route; () if none behind it has the name."""
+    if mount.router is None:
+        return () if name else (mount.pattern, BELOW)
+    below = mount.router.names.find(name)
+    return (mount.pattern, *below) if below else ()

@@ -350,8 +350,13 @@ class Request:
         """The target with its path in normal form: what a request in another spelling is redirected to.
 
         It starts with exactly one /, whatever the client sent, and so stays on this host.
+
+        Raises:
+            HttpError: 400, the path leads out above the root of the host.
         """
         path, mark, query = self.exchange.target.partition(b"?")
+        if leads_out(path):
+            raise HttpError(400, "The address is malformed.")
         return _quote_target(normal_path(path) + mark + query)
 
     @property
@@ -403,6 +408,24 @@ def normal_path(path: bytes) -> bytes:
     if kept and name in {b"", b".", b".."}:
         kept.append(b"")
     return b"/" + b"/".join(kept)
+
+
+def leads_out(path: bytes) -> bool:
+    """Whether a path has more dot segments that lead upwards than there is to leave.
+
+    Browsers leave such segments out, and so does everybody who goes by RFC 3986 §5.2.4. Who sends them tries
+    something.
+
+    >>> leads_out(b"/a/../.."), leads_out(b"/a/./../b/%2e%2E")
+    (True, False)
+    """
+    depth = 0
+    for segment in path[1:].split(b"/"):
+        name = segment.lower().replace(b"%2e", b".")
+        depth += -1 if name == b".." else name not in {b"", b"."}
+        if depth < 0:
+            return True
+    return False
 
 
 def _quote_target(target: bytes) -> str:

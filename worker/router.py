@@ -74,11 +74,14 @@ class Router:
             RouteError: the path, a method, the name or the handler cannot be used, or is registered already.
         """
         pattern = read_pattern(path)
+        if isinstance(methods, str):
+            raise RouteError(f"the methods for {path} must be a list, as in methods=[{methods!r}]")
+        methods = [*methods]
+        for method in methods:
+            if not method.isupper():
+                raise RouteError(f"{method!r} is not a method for {path}: write it in upper case, as GET")
 
         def register(handler: HandlerT) -> HandlerT:
-            for method in methods:
-                if not method.isupper():
-                    raise RouteError(f"{method!r} is not a method for {path}: write it in upper case, as GET")
             check_handler(handler, path, names=(*pattern.names, *(each.name for each in pattern.query)))
             required = frozenset(each.name for each in pattern.query if requires(handler, each.name))
             known_as = name or _name_of(handler)
@@ -286,7 +289,7 @@ class Router:
                 yield Row("*", f"{above}/*", each.name, describe(each.target))
                 continue
             for row in each.router.table():
-                name = f"{each.name}.{row.name}" if each.name and row.name else ""
+                name = f"{each.name}.{row.name}" if each.name and row.name else row.name
                 yield row._replace(path=above + row.path, name=name)
 
     def _add(self, route: Route) -> None:

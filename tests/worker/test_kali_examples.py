@@ -44,11 +44,18 @@ def test_hello_greets_as_the_query_says(hello):
 
 @pytest.mark.parametrize(
     ("path", "location"),
-    [("/..", "/"), ("//greet/Ann", "/greet/Ann"), ("/greet/./Ann?word=Hi", "/greet/Ann?word=Hi")],
+    [("/greet/..", "/"), ("//greet/Ann", "/greet/Ann"), ("/greet/./Ann?word=Hi", "/greet/Ann?word=Hi")],
 )
 def test_hello_sends_on_who_asks_for_a_path_that_is_not_normal(hello, path, location):
     result = hello.get(path)
     assert (result.status, result.headers["location"]) == (308, location)
+
+
+def test_hello_refuses_what_makes_no_sense(hello):
+    for path in ("/..", "/greet/../../Ann", "/greet/%zz", "/greet/%ff"):
+        assert hello.get(path).status == 400
+    for headers in ({"Cookie": "=;;=\xff; a"}, {"Content-Length": "-1"}, {"Range": "lines=1-2"}):
+        assert hello.get("/greet/Ann", headers=headers).status == 200
 
 
 def test_hello_does_not_know_other_pages_and_other_methods(hello):

@@ -8,6 +8,7 @@ import pytest
 from tests.worker.test_request import request as bare_request
 from worker import Application, Servlet
 from worker.errors import RouteError
+from worker.place import Place, write_address
 from worker.router import Router
 from worker.testing import Client
 
@@ -88,6 +89,23 @@ def test_what_is_mounted_and_no_router_has_paths_below_it(site):
     assert site.at("").url_for("static", path="css/a b.css") == "/my%20site/static/css/a%20b.css"
     with pytest.raises(RouteError, match="needs a value for path"):
         site.at("").url_for("static")
+
+
+def test_the_routes_behind_a_mount_without_a_name_are_known_by_their_own():
+    app, pages, more = Application("x"), Router(), Router()
+    pages.get("/{title}", name="page")(lambda request, title: request.url_for("other", lang="de"))
+    more.get("/other", name="other")(lambda request: "")
+    app.mount("/{lang}", pages)
+    app.mount("/{lang}/{year:int}", lambda request: "")
+    app.mount("/", more)
+    app.get("/look/here/now")(lambda request: request.url_for("page", lang="de", title="x"))
+    client = Client(app)
+    assert client.get("/look/here/now").text == "/de/x"
+    assert [row.name for row in app.table()] == ["", "", "page", "other"]
+    with pytest.raises(RouteError, match="/other has no parameter lang"):
+        client.get("/en/home")
+    with pytest.raises(RouteError, match="no route is called pagge: did you mean page"):
+        write_address([Place(app, [], None)], "pagge", {})
 
 
 def test_servlets_and_services_are_known_by_their_class():
