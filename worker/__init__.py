@@ -11,26 +11,38 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from worker.application import Application
+    from worker.csrf import csrf_protect
+    from worker.database import Database
     from worker.errors import HttpError
     from worker.event_stream import Event, events
     from worker.files import file_response
     from worker.form_data import FormLimits
+    from worker.forms import Form, Formlet
     from worker.request import Request
     from worker.response import Response, not_modified, redirect
     from worker.router import Router
     from worker.servlet import Servlet
+    from worker.sessions import Sessions
     from worker.static_folder import StaticFolder
+    from worker.templates import Template, Templates
 
 _MODULES: Final = {
     "Application": "application",
+    "Database": "database",
     "Event": "event_stream",
+    "Form": "forms",
     "FormLimits": "form_data",
+    "Formlet": "forms",
     "HttpError": "errors",
     "Request": "request",
     "Response": "response",
     "Router": "router",
     "Servlet": "servlet",
+    "Sessions": "sessions",
     "StaticFolder": "static_folder",
+    "Template": "templates",
+    "Templates": "templates",
+    "csrf_protect": "csrf",
     "events": "event_stream",
     "file_response": "files",
     "not_modified": "response",
@@ -39,14 +51,21 @@ _MODULES: Final = {
 
 __all__ = [
     "Application",
+    "Database",
     "Event",
+    "Form",
     "FormLimits",
+    "Formlet",
     "HttpError",
     "Request",
     "Response",
     "Router",
     "Servlet",
+    "Sessions",
     "StaticFolder",
+    "Template",
+    "Templates",
+    "csrf_protect",
     "events",
     "file_response",
     "not_modified",
