@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from worker.content import close_source
-from worker.errors import HttpError
+from worker.database import Database
+from worker.errors import HttpError, NotProvidedError
 from worker.sessions.session import Session
 from worker.sessions.store import Held, SessionLostError, Store
 from worker.sessions.stores import open_store
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL
-
-    from worker.database import Database
     from worker.handlers import Responder
     from worker.request import Request
     from worker.response import Response
@@ -134,7 +132,7 @@ class Sessions:
 
     def _store_for(self, request: Request) -> Store:
         if self._store is None:
-            url = _database_url(request)
+            url = _database_of(request).url
             with self._opening:
                 if self._store is None:
                     self._store = open_store(url)
@@ -227,17 +225,20 @@ class Sessions:
             log.warning("sessions not swept", reason=str(error))
 
 
-def _database_url(request: Request) -> URL:
-    """Return the URL of the database that the worker was given.
+def _database_of(request: Request) -> Database:
+    """Return the database that the worker was given: the application, around all routers, knows it.
 
     Raises:
         NotProvidedError: it was given none.
     """
-    database: Database | None = getattr(request, "database", None)
-    if database is not None:
-        return database.url
-    url: URL = request.db.engine.url
-    return url
+    for place in request.places():
+        database = getattr(place.router, "database", None)
+        if isinstance(database, Database):
+            return database
+    raise NotProvidedError(
+        "sessions are kept in the worker's database, and it has none: start it with --database URL, "
+        "or say Sessions(URL)"
+    )
 
 
 def _key(session_id: str) -> str:

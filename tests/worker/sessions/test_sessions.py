@@ -13,9 +13,9 @@ import pytest
 
 from tests.worker.handling import body_of, request_of, respond
 from tests.worker.sessions import places
-from worker import Application
+from worker import Application, Router
 from worker.database import Database
-from worker.errors import HttpError
+from worker.errors import HttpError, NotProvidedError
 from worker.response import Response
 from worker.sessions import Held, SessionError, Sessions
 from worker.sessions.memory import MemoryStore
@@ -564,12 +564,21 @@ def test_a_store_that_was_restarted_is_found_again(app, client, request, server)
 
 
 def test_without_a_store_sessions_are_where_the_database_is(database_url, tmp_path):
-    app = Application("visits")
+    app, router = Application("visits"), Router()
     app.wrap(sessions := Sessions())
     assert repr(sessions) == "<Sessions in the database of the worker>"
     app.on_stop(sessions.close)
+    app.mount("/deep", router)
 
-    @app.post("/")
+    @app.wrap
+    def look_first(responder):
+        def respond(request):
+            assert request.session.get("visits", 0) >= 0
+            return responder(request)
+
+        return respond
+
+    @router.post("/")
     def count(request):
         # To write and then to look at the session must not lock the handler out of its own file.
         with request.db.begin():
@@ -578,10 +587,18 @@ def test_without_a_store_sessions_are_where_the_database_is(database_url, tmp_pa
         return str(request.session["visits"])
 
     with Client(app, database=database_url) as client:
-        assert [client.post("/").text for _ in range(2)] == ["1", "2"]
+        assert [client.post("/deep").text for _ in range(2)] == ["1", "2"]
     is_file = database_url.startswith("sqlite")
     assert (tmp_path / "test-sessions.db").exists() == is_file
     assert ("Store" in repr(sessions)) is True
+
+
+def test_without_a_store_and_without_a_database_it_is_said_what_to_do():
+    app = Application("visits")
+    app.wrap(Sessions())
+    app.get("/")(lambda request: request.session.update(a=1) or "done")
+    with pytest.raises(NotProvidedError, match=r"start it with --database URL, or say Sessions\(URL\)"):
+        Client(app).get("/")
 
 
 def test_a_database_in_memory_has_its_sessions_there_too():
