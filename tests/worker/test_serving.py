@@ -1004,7 +1004,7 @@ def test_a_serving_that_has_ended_may_be_drained_again(dispatcher: FakeDispatche
 
 
 def test_what_a_dispatcher_sent_before_it_closed_the_link_is_not_begun(dispatcher: FakeDispatcher) -> None:
-    """A worker that was stopped for a while, or busy for another, finds it there: it was answered long ago."""
+    """A worker that was stopped, or busy for another, finds it there: it was answered long ago."""
     begun: list[bytes] = []
     go_on = threading.Event()
 
