@@ -301,8 +301,10 @@ class HttpConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Send on what has waited for the client."""
         self.paused = False
-        if self._phase is _ANSWER:
-            self.deadline = NEVER
+        if self._phase is _REQUEST:  # what it took was a 100 Continue: now it may send its body
+            self.deadline = self.site.now() + self.site.limits.body_timeout
+            return
+        self.deadline = NEVER
         if self._phase is _LINGER:
             self.deadline = self.site.now() + LINGER
         elif self._eof or self._held:

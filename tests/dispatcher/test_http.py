@@ -476,6 +476,24 @@ def test_a_client_that_waits_for_a_100_gets_it(client: Client) -> None:
     assert client.answer().body == b"POST /post hello"
 
 
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_100_that_the_client_takes_late_leaves_the_body_its_time(
+    serving: Serving, client: Client, comes: bool
+) -> None:
+    head, _, _ = a_post(b"hello", "Expect: 100-continue").partition(b"hello")
+    client.send(head)
+    assert client.sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    connection = the_connection(serving)
+    serving.do(connection.pause_writing)
+    serving.do(connection.resume_writing)
+    serving.pass_time(serving.site.limits.body_timeout - 1)
+    if comes:
+        client.send(b"hello")
+    else:
+        serving.pass_time(2)
+    assert client.answer().status == (200 if comes else 408)
+
+
 def test_a_chunked_body_may_be_waited_with_too(client: Client) -> None:
     client.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nTransfer-Encoding: chunked\r\n\r\n")
     assert client.sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
