@@ -146,6 +146,8 @@ class Reply:
             self._left -= len(piece)
         self.sent += len(piece)
         self._ended = last
+        if last:  # its worker goes on by itself, and may be held up for another client when this one is done
+            self._resume = None
         if self._chunked:
             piece = a.chunk(piece, last)
         if self._source is None and not outlet.paused:

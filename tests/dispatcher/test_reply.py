@@ -203,6 +203,20 @@ def test_or_when_the_client_has_left(outlet, reply):
     assert resumed == [1]
 
 
+@pytest.mark.parametrize("leave", ["pump", "close"])
+def test_a_worker_that_has_given_all_is_not_let_go_on_again(outlet, reply, leave):
+    """It may be held up for another client by then."""
+    resumed = []
+    reply.respond(200, PLAIN, b"", False)
+    outlet.paused = True
+    reply.respond_body(b"a", False)
+    assert reply.when_caught_up(lambda: resumed.append(1))
+    reply.respond_body(b"b", True)
+    outlet.paused = False
+    getattr(reply, leave)()
+    assert resumed == []
+
+
 def test_one_of_known_length_is_held_up_too_when_its_client_is_far_behind(outlet, reply, monkeypatch):
     monkeypatch.setattr(module, "FAR_BEHIND", 1000)
     reply.respond(200, a_head("Content-Length: 5000"), b"", False)
