@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from protocol import limits
 from protocol.errors import LrwpError
 from worker.calls import perform
-from worker.content import HeldPieces
+from worker.content import HeldPieces, close_source
 from worker.error_answers import answer_error
 from worker.errors import RouteError, StartError
 from worker.handlers import describe
@@ -19,6 +19,8 @@ from worker.response import redirect
 from worker.router import Router
 
 if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection
+
     from worker.exchange import Answer, Exchange
     from worker.form_data import FormLimits
     from worker.handlers import Responder
@@ -29,6 +31,17 @@ HookT = TypeVar("HookT", bound="Callable[[], object]")
 
 class Database(Protocol):
     """What :meth:`Application.use` keeps for the threads of a worker."""
+
+    @property
+    def url(self) -> URL:
+        """Its URL, with the password if there is one."""
+
+    @property
+    def connection(self) -> Connection:
+        """The connection of this thread, between :meth:`open` and :meth:`close`."""
+
+    def exclusively(self) -> AbstractContextManager[Connection]:
+        """Begin a transaction that only one process has at a time, to make the tables in."""
 
     def open(self) -> None:
         """Open what one worker thread needs; called in it, before what on_start registered."""
@@ -123,13 +136,16 @@ class Application(Router):
                 ) from error
 
     def stop(self) -> None:
-        """Run what was registered with on_stop, the last first, and close the database; the worker calls it.
+        """Run what was registered with on_stop, the last first; close the wrappers, then the database.
 
-        All of them run, even if one fails; its exception is raised at the end.
+        The worker calls it. Wrappers are closed if they have a ``close()``. All is done, even if a part of it
+        fails; its exception is raised at the end.
         """
         with ExitStack() as stack:
             if self.database is not None:
                 stack.callback(self.database.close)
+            for wrapper in self.wrappers():
+                stack.callback(close_source, wrapper)
             for hook in self._on_stop:
                 stack.callback(hook)
 

@@ -30,7 +30,10 @@ HEADER: Final = "X-CSRF-Token"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that change nothing (RFC 9110 §9.2.1), and so have nothing to be forged."""
 
-_KEY: Final = "csrf"
+KEY: Final = "csrf"
+"""Name of the secret in a session. A login drops it together with the session's old id: who could plant a
+session in the browser before knows it."""
+
 _SECRET: Final = 16
 """Bytes of a secret: as many as a session's id, which protects the same things."""
 
@@ -68,9 +71,9 @@ def csrf_token(request: Request) -> str:
 
     Call it in the handler: where a page is streamed, the session was saved before the page is made.
     """
-    secret = request.session.get(_KEY)
+    secret = request.session.get(KEY)
     if secret is None:
-        secret = request.session[_KEY] = secrets.token_hex(_SECRET)
+        secret = request.session[KEY] = secrets.token_hex(_SECRET)
     mask = secrets.token_bytes(_SECRET)
     return (mask + _xor(mask, bytes.fromhex(secret))).hex()
 
@@ -92,7 +95,7 @@ def check_csrf(request: Request) -> None:
     token = _sent_token(request)
     if not token:
         raise CsrfError(_MISSING)
-    secret = request.session.get(_KEY)
+    secret = request.session.get(KEY)
     if secret is None or not _carries(token, secret):
         raise CsrfError(_EXPIRED)
 
@@ -107,14 +110,6 @@ def csrf_protect(handler: Callable[..., Any]) -> Callable[..., Any]:
         return handler(request, *args, **params)
 
     return checked
-
-
-def renew_csrf(request: Request) -> None:
-    """Have forms that are open in this session refused from now on.
-
-    Call it where somebody logs in: who could plant a session in the browser before knows its secret.
-    """
-    request.session.pop(_KEY, None)
 
 
 def _is_from_here(request: Request) -> bool:

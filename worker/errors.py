@@ -4,12 +4,23 @@
 
     LrwpError
     ├── HttpError            an answer other than the one asked for: its status goes to the client
-    │   └── MissingFieldError  400: the request lacks a field that the handler reads
-    ├── ContentError         a handler's result that cannot be sent            ┐ the programmer's mistakes:
-    ├── WsgiError            a WSGI application broke the rules of PEP 3333    │ the log has them,
-    ├── NotProvidedError     a handler wants what its worker was not given     │
-    ├── RouteError           a route that cannot be registered                 ┘ the client gets a 500
+    │   ├── MissingFieldError  400: the request lacks a field that the handler reads
+    │   ├── CsrfError          403: no page of ours sent this form
+    │   ├── UnavailableError   503: the database is gone or locked at the moment
+    │   ├── SessionBusyError   503: another request holds the session for too long
+    │   └── SessionLostError   500: what was changed in the session could not be saved
+    ├── InputError           what was typed cannot be saved: the form is shown again, with the sentence
+    ├── ContentError         a handler's result that cannot be sent             ┐
+    ├── WsgiError            a WSGI application broke the rules of PEP 3333     │ the programmer's mistakes:
+    ├── NotProvidedError     a handler wants what its worker was not given      │ the log has them,
+    ├── UncommittedError     a handler left changes to the database uncommitted │ the client gets a 500
+    ├── SessionError         what a session cannot keep                         │
+    ├── TemplateError        a template that is missing, malformed or misused   │
+    ├── FormError            a form that cannot work as it was written          ┘
+    ├── RouteError           a route that cannot be registered: the worker does not start
     └── StartError           what an application opens at its start cannot be opened
+        ├── DatabaseError      its database
+        └── StoreError         the store of its sessions
 """
 
 from __future__ import annotations

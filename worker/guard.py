@@ -88,12 +88,12 @@ def guard(database: Watched, responder: Responder) -> Responder:
         watch = _Watch(database, request)
         with watch:
             response = responder(request)
-        stream = response._body
-        if isinstance(stream, Iterator):
-            response._body = _WatchedStream(stream, watch)
-            watch.look(stream)
-        else:
+        stream = response.stream
+        if stream is None:
             watch.end()
+        else:
+            response.stream = _WatchedStream(stream, watch)
+            watch.look(stream)
         return response
 
     return guarded

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _BODILESS: Final = frozenset({204, 205, 304})
 """Statuses that never have a body (RFC 9110 §15.3.5, §15.3.6, §15.4.5)."""
 
-_BEGUN: Final = frozenset({str, bytes, list, Pieces})
-"""Types of bodies that are no streams, or have been begun."""
+_WHOLE: Final = frozenset({str, bytes, list})
+"""Types of most bodies that are no streams: to ask for these is ten times as fast as to ask for iterators."""
 
 _CONDITIONAL: Final = frozenset({"GET", "HEAD"})
 """Methods whose conditions are about what is sent (RFC 9110 §13.1)."""
@@ -191,6 +191,24 @@ class Response:
         """Ask the browser to forget a cookie; path and domain are those that it was set with."""
         self.set_cookie(name, "", max_age=0, path=path, domain=domain)
 
+    @property
+    def stream(self) -> Iterator[Any] | None:
+        """The body where it is streamed, else None; a wrapper may put another around it.
+
+        Whoever does so closes in its own ``close()`` what it was put around.
+        """
+        if type(self._body) in _WHOLE or not isinstance(self._body, Iterator):
+            return None
+        return self._body
+
+    @stream.setter
+    def stream(self, value: Iterator[Any]) -> None:
+        self._body = value
+
+    def close(self) -> None:
+        """Close the body of a response that is not going to be sent, if it is streamed."""
+        close_source(self._body)
+
     def answer_to(self, request: Request) -> Answer:
         """Return this response as the answer to a request, with its conditions weighed.
 
@@ -207,7 +225,7 @@ class Response:
         status = weigh(method, request.headers, Representation(etag, self._modified, 0), now())
         if status == 200:
             return self.answer(method)
-        close_source(self._body)
+        self.close()
         if status == 412:
             raise HttpError(412)
         return not_modified_answer(self.headers)
@@ -236,9 +254,9 @@ class Response:
         Raises:
             ContentError: the piece is not text.
         """
-        # Most are told by their type alone, which is ten times as fast as asking whether they are iterators.
-        if type(self._body) not in _BEGUN and isinstance(self._body, Iterator):
-            pieces = stream_content(self._body)
+        stream = self.stream
+        if stream is not None and type(stream) is not Pieces:
+            pieces = stream_content(stream)
             self._body = Pieces(next(pieces, b""), pieces)
 
     def _streamed_answer(self, body: Pieces, is_sent: bool) -> Answer:

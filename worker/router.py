@@ -279,6 +279,13 @@ class Router:
         """Return what answers which paths, in the order in which it would be found."""
         return [*self._rows()]
 
+    def wrappers(self) -> Iterator[Wrapper]:
+        """Yield what was put around this router, and around those that are mounted in it."""
+        yield from self._wrappers
+        for each in self._root.visit():
+            if isinstance(each, Mount) and each.router is not None:
+                yield from each.router.wrappers()
+
     def _rows(self) -> Iterator[Row]:
         for each in self._root.visit():
             if isinstance(each, Route):

@@ -4,6 +4,7 @@
 
     client = Client(app)
     assert client.get("/page/home").status == 200
+    assert client.submit("/page/home/edit", {"title": "Welcome"}).status == 303
 
 What a handler raises other than HttpError comes out of the call, so that a test shows where it happened.
 """
@@ -14,7 +15,7 @@ import json as json_
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urljoin
 
 from protocol.heads import read_response_head, write_head
 from worker.application import Application
@@ -22,12 +23,14 @@ from worker.content import JSON, close_source
 from worker.errors import NotProvidedError
 from worker.exchange import Exchange
 from worker.fields import Headers
+from worker.filling import fill
 from worker.form_data import MULTIPART, URLENCODED
 from worker.wsgi import wsgi_handle
 
 if TYPE_CHECKING:
     from worker.application import Database
     from worker.exchange import Answer
+    from worker.filling import Typed
     from worker.wsgi import WsgiApplication
 
 Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -187,6 +190,27 @@ class Client:
     def post(self, path: str, **parts: Any) -> Result:
         """Call with POST; for the parts see :meth:`request`."""
         return self.request("POST", path, **parts)
+
+    def submit(self, path: str, typed: Typed, *, files: Files = ()) -> Result:
+        """Get a page, fill in its form as somebody at a browser would, and send it.
+
+        Args:
+            path: the page's path.
+            typed: what is typed and chosen, by name, as for :func:`worker.filling.fill`; it is sent with what
+                the page shows, hidden fields too.
+            files: files to be chosen, as for :meth:`request`.
+
+        Raises:
+            LookupError: the page has no form in which all of that could be typed.
+        """
+        page = self.get(path)
+        if page.status != 200:
+            raise LookupError(f"{path} answers {page.status}, and has no form to fill in")
+        form = fill(page.text, typed)
+        action = urljoin(path, form.action)
+        if form.method == "GET":
+            return self.get(action, query=form.fields)
+        return self.request(form.method, action, form=form.fields, files=files)
 
     def put(self, path: str, **parts: Any) -> Result:
         """Call with PUT; for the parts see :meth:`request`."""

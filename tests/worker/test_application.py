@@ -6,7 +6,7 @@ import json
 import pytest
 
 from protocol.errors import HeaderError, LrwpError, SettingsError
-from worker import Application, HttpError, Request, Response, redirect
+from worker import Application, HttpError, Request, Response, Router, redirect
 from worker.errors import ContentError, RouteError, StartError
 from worker.testing import Client
 
@@ -381,6 +381,31 @@ def test_a_stop_that_fails_does_not_keep_the_others_from_closing(app):
     with pytest.raises(OSError, match="stuck"):
         app.stop()
     assert closed == ["last", "first"]
+
+
+def test_wrappers_are_closed_after_the_hooks_and_before_the_database():
+    closed = []
+
+    class Wrapper:
+        def __init__(self, name):
+            self.name = name
+
+        def __call__(self, responder):
+            return responder
+
+        def close(self):
+            closed.append(self.name)
+
+    app, blog = Application("site"), Router()
+    app.wrap(Wrapper("around the site"))
+    app.wrap(lambda responder: responder)
+    blog.wrap(Wrapper("around the blog"))
+    app.mount("/blog", blog)
+    app.on_stop(lambda: closed.append("hook"))
+    app.use(database := FakeDatabase())
+    database.close = lambda: closed.append("database")
+    app.stop()
+    assert closed == ["hook", "around the blog", "around the site", "database"]
 
 
 def test_an_application_that_retires_still_answers(app, client):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker import Application
-from worker.csrf import FIELD, HEADER, CsrfError, check_csrf, csrf_field, csrf_protect, csrf_token, renew_csrf
+from worker.csrf import FIELD, HEADER, CsrfError, check_csrf, csrf_field, csrf_protect, csrf_token
 from worker.errors import HttpError
 from worker.fields import Headers
 from worker.testing import Client
@@ -40,7 +40,6 @@ def client(session, done) -> Client:
     app.wrap(csrf_protect)
     app.get("/token")(csrf_token)
     app.get("/field")(lambda request: str(csrf_field(request)))
-    app.get("/log-in")(lambda request: renew_csrf(request) or "")
 
     @app.route("/change", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     def change(request):
@@ -126,13 +125,6 @@ def test_a_token_with_any_digit_changed_is_refused(position, digit):
     else:
         with pytest.raises(CsrfError):
             check_csrf(request)
-
-
-def test_after_a_login_the_tokens_of_before_are_refused(client):
-    token = client.get("/token").text
-    client.get("/log-in")
-    assert post(client, token).status == 403
-    assert post(client, client.get("/token").text).status == 200
 
 
 def test_the_field_is_one_hidden_input_with_the_token(client):

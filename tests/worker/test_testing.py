@@ -147,6 +147,45 @@ def test_as_a_context_manager_it_starts_and_stops_the_application(app):
     assert steps == ["start", "stop"]
 
 
+def test_submit_sends_the_form_of_a_page_with_what_is_typed():
+    app = Application("shop")
+    sent = []
+
+    @app.get("/order")
+    def show(request):
+        return """<form method="post" enctype="multipart/form-data" action="order/done?fast=1">
+            <input type="hidden" name="mark" value="7"><input name="what"><input type="file" name="photo"></form>"""
+
+    @app.post("/order/done")
+    def done(request):
+        files = [file.name for file in request.files.values()]
+        sent.append((request.query["fast"], dict(request.form), files))
+        return "thanks"
+
+    assert Client(app).submit("/order", {"what": "tea & milk"}).text == "thanks"
+    Client(app).submit("/order", {"what": "tea"}, files={"photo": ("cup.png", b"PNG")})
+    assert sent == [
+        ("1", {"mark": "7", "what": "tea & milk"}, []),
+        ("1", {"mark": "7", "what": "tea"}, ["cup.png"]),
+    ]
+
+
+def test_submit_sends_a_form_that_asks_for_a_page_as_its_query():
+    app = Application("shop")
+    app.get("/")(
+        lambda request: '<form><input name="word"></form>' if not request.query else request.query["word"]
+    )
+    assert Client(app).submit("/", {"word": "tea"}).text == "tea"
+
+
+def test_submit_says_that_a_page_has_no_such_form(app):
+    app.get("/plain/page")(lambda request: "<p>nothing here</p>")
+    with pytest.raises(LookupError, match="no form of the page has all of what"):
+        Client(app).submit("/plain/page", {"what": "tea"})
+    with pytest.raises(LookupError, match="/no/such/page answers 404, and has no form to fill in"):
+        Client(app).submit("/no/such/page", {"what": "tea"})
+
+
 def test_a_wsgi_application_is_called_too():
     def application(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain"), ("Set-Cookie", "a=1; Path=/")])

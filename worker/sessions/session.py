@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import LrwpError
+from worker.csrf import KEY as CSRF_KEY
 
 if TYPE_CHECKING:
     from worker.sessions.store import Held
@@ -85,9 +86,12 @@ class Session(MutableMapping[str, Any]):
         self.is_renewed = True
 
     def rotate(self) -> None:
-        """Give the session a new id, at a login: whoever knows the old one has nothing of it from then on."""
+        """Give the session a new id, at a login: whoever knows the old one has nothing of it from then on.
+
+        Nor do they pass as its browser: forms that were shown before are refused (see :mod:`worker.csrf`).
+        """
         self._check_open()
-        _ = self._values
+        self._values.pop(CSRF_KEY, None)
         self.is_renewed = True
 
     @property

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from worker.content import close_source
 from worker.database import Database
 from worker.errors import HttpError, NotProvidedError
 from worker.sessions.session import Session
@@ -103,7 +102,7 @@ class Sessions:
         return respond
 
     def close(self) -> None:
-        """Close what this thread has opened: ``app.on_stop(sessions.close)``."""
+        """Close what this thread has opened; the application does it when it stops."""
         if self._store is not None:
             self._store.close()
 
@@ -154,7 +153,7 @@ class Sessions:
             session_id = self._save(session, request)
         except BaseException:
             self._drop(session)
-            close_source(response._body)
+            response.close()
             raise
         session.is_over = True
         if session_id is not None:

@@ -13,7 +13,8 @@ import pytest
 
 from tests.worker.handling import body_of, request_of, respond
 from tests.worker.sessions import places
-from worker import Application, Router
+from worker import Application, Router, csrf_protect
+from worker.csrf import FIELD, csrf_token
 from worker.database import Database
 from worker.errors import HttpError, NotProvidedError
 from worker.response import Response
@@ -539,6 +540,19 @@ def test_a_session_that_is_held_for_too_long_is_a_503(place):
     assert client.get("/").status == 200
 
 
+# ── Logins ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_forms_that_were_shown_before_a_login_are_refused_after_it(app, client):
+    app.get("/form")(csrf_token)
+    app.post("/change")(csrf_protect(lambda request: "changed"))
+    token = client.get("/form").text
+    assert client.post("/change", form={FIELD: token}).status == 200
+    client.get("/login")
+    assert client.post("/change", form={FIELD: token}).status == 403
+    assert client.post("/change", form={FIELD: client.get("/form").text}).status == 200
+
+
 # ── Servers that go away ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -567,7 +581,6 @@ def test_without_a_store_sessions_are_where_the_database_is(database_url, tmp_pa
     app, router = Application("visits"), Router()
     app.wrap(sessions := Sessions())
     assert repr(sessions) == "<Sessions in the database of the worker>"
-    app.on_stop(sessions.close)
     app.mount("/deep", router)
 
     @app.wrap
