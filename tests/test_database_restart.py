@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from tests.ledger import Ledger, a_ledger
-from tests.services import Postgresql
 from tests.system import a_dispatcher, a_worker
 from tests.waiting import until
+
+if TYPE_CHECKING:
+    from tests.services import Postgresql
 
 SITE = """
 from worker import Application
