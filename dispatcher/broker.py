@@ -13,7 +13,8 @@ exchange in front takes longer than :data:`OVERRUN`, those behind it are taken b
 
 **Retries.** An exchange that was on a link when it was lost may have been begun, so only a safe one goes to
 another link, once, and then *alone*: in front of an idle link and with nothing behind it. An exchange that
-kills its workers so ends two of them at most, and takes no neighbour with it.
+kills its workers so ends two of them at most, and takes no neighbour with it. Second tries have a budget,
+see :mod:`dispatcher.retries`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from dispatcher import exchange as x
 from dispatcher.exchange import Exchange, Failure, Standing
+from dispatcher.retries import RetryBudget
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -150,6 +152,7 @@ class ApplicationQueue:
         lost_at: when its last link was lost, None if there is one or the last one said goodbye.
         forgotten_at: when it is forgotten for want of workers.
         claims: the paths it serves, each with the number of links that registered it.
+        retries: how many of its exchanges may still be tried again.
     """
 
     __slots__ = (
@@ -163,6 +166,7 @@ class ApplicationQueue:
         "lost_at",
         "name",
         "request_timeout",
+        "retries",
         "returned",
         "served",
         "service",
@@ -184,6 +188,7 @@ class ApplicationQueue:
         self.idle: OrderedDict[Link, None] = OrderedDict()
         self.links: dict[Link, None] = {}
         self.claims: dict[Claim, int] = {}
+        self.retries = RetryBudget()
         self.lost_at: float | None = None
         self.forgotten_at = float("inf")
         self.served = self.failed = 0
@@ -343,7 +348,7 @@ class Broker:
                 self._put_back(exchange, now)
                 continue
             exchange.losses += 1
-            if exchange.safe and not exchange.begun and exchange.losses < LOSSES:
+            if self._may_retry(exchange):
                 self._put_back(exchange, now)
             else:
                 self._fail(exchange, x.WORKER_DIED)
@@ -444,6 +449,13 @@ class Broker:
             queue.remove(exchange)
             link, _ = queue.idle.popitem(last=False)
             self._assign(link, exchange, now)
+
+    def _may_retry(self, exchange: Exchange) -> bool:
+        """Whether an exchange goes to another link although its worker may have begun it."""
+        if not exchange.safe or exchange.begun or exchange.losses >= LOSSES:
+            return False
+        queue = exchange.queue
+        return queue.retries.take(queue.served + queue.failed)
 
     def _put_back(self, exchange: Exchange, now: float) -> None:
         """Let an exchange wait again, before all that have not been on a link."""

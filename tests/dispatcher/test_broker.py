@@ -14,6 +14,7 @@ from dispatcher.exchange import (
     Exchange,
     Standing,
 )
+from dispatcher.retries import FIRST, SHARE
 from tests.dispatcher.fakes import (
     HAS_DRAINED,
     WAS_SILENT,
@@ -519,6 +520,19 @@ def test_a_safe_request_that_may_have_begun_is_tried_once_more(stage: Stage) -> 
     stage.broker.leave(w2, 2.0)
     assert stage.done() == [Fail(a, WORKER_DIED)]
     assert (a.losses, WORKER_DIED.status, list(stage.pages.idle)) == (2, 502, [w3])
+
+
+def test_where_workers_die_one_after_another_second_tries_come_to_an_end(stage: Stage) -> None:
+    retried = 0
+    rounds = 2 * FIRST
+    for number in range(rounds):
+        first, second = stage.link("first"), stage.link("second")
+        exchange = stage.get(f"/{number}")
+        stage.broker.leave(first, 1.0)
+        retried += exchange.attempt == 2
+        stage.broker.leave(second, 1.0)
+        assert stage.done()[-1] == Fail(exchange, WORKER_DIED)
+    assert FIRST < retried <= FIRST + SHARE * rounds
 
 
 def test_a_post_that_may_have_begun_is_answered_502(stage: Stage) -> None:
