@@ -12,8 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from dispatcher.broker import ApplicationQueue, Broker, Link
 from dispatcher.exchange import LEAVING, Exchange, Failure
+from dispatcher.keyring import Keyring
 from dispatcher.routes import Routes
 from dispatcher.settings import ApplicationSettings
 from protocol.errors import RejectedError
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from dispatcher.settings import Limits
     from dispatcher.static import StaticFiles
     from protocol.registration import Registration
+
+log = structlog.get_logger()
 
 GRACE: Final = 1.0
 """Seconds for which a leaving dispatcher waits for another request on an idle connection."""
@@ -81,7 +86,7 @@ class Front:
         connections: the clients' connections.
         links: the workers' connections.
         requests: how many requests have been answered.
-        secret: what workers must prove to know, or None.
+        keyring: what workers must prove to know.
         leaving: whether nothing new is taken.
         crowded: set when a link holds more than one exchange, which may have to be taken back from it.
         done: set when, after that, the last client's connection has ended.
@@ -95,7 +100,7 @@ class Front:
         applications: Mapping[str, ApplicationSettings],
         static: StaticFiles | None = None,
         access_log: AccessLog | None = None,
-        secret: bytes | None = None,
+        keyring: Keyring | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits = limits
@@ -105,7 +110,7 @@ class Front:
         self.routes = Routes()
         self.connections: set[HttpConnection] = set()
         self.links: set[LinkConnection] = set()
-        self.secret = secret
+        self.keyring = Keyring() if keyring is None else keyring
         self.leaving = False
         self.requests = 0
         self.date = b""
@@ -251,6 +256,20 @@ class Front:
             if not queue.links and not queue.configured:
                 stale = [c for c in queue.claims if wanted.get((c.host, c.path), c.name) != c.name]
                 self._release(queue, stale)
+    def use(self, keyring: Keyring) -> None:
+        """Have other secrets be valid from now on.
+
+        Links that were proved with one that is valid no more get nothing new, and end when they hold nothing.
+        """
+        self.keyring = keyring
+        for connection in list(self.links):
+            link, registration = connection.link, connection.registration
+            if link is None or registration is None:
+                continue
+            if not keyring.opens(connection.secret, registration.applications):
+                log.warning("secret withdrawn", link=link.name, peer=connection.peer)
+                self.broker.drain(link, self.now())
+
         for claim in claims:
             self.routes.check(claim, claim.name)
 

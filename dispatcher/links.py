@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import structlog
 
+from dispatcher.keyring import explain
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import HeaderError, RejectedError, RemoteProtocolError
 from protocol.heads import read_response_head
 from protocol.link import DispatcherEnd
-from protocol.registration import RegistrationError, is_proof, prove, read_registration
+from protocol.registration import RegistrationError, read_registration
 
 if TYPE_CHECKING:
     from dispatcher.broker import Broker, Link
     from dispatcher.exchange import Exchange
+    from dispatcher.keyring import Keyring
     from protocol.registration import Registration
 
 log = structlog.get_logger()
@@ -40,13 +42,13 @@ class Station(Protocol):
 
     Attributes:
         broker: who decides.
-        secret: what workers must prove to know, or None.
+        keyring: what workers must prove to know.
         heartbeat: seconds between two pings on an idle link.
         links: every connection of a worker, registered or not.
     """
 
     broker: Broker
-    secret: bytes | None
+    keyring: Keyring
     heartbeat: float
     links: set[LinkConnection]
 
@@ -83,6 +85,7 @@ class LinkConnection(asyncio.Protocol):
     Attributes:
         link: what the broker knows of it, once it is registered.
         registration: what the worker said of itself, once it is registered.
+        secret: what the worker has proved to know, None if it was not asked.
         peer: the worker's address.
     """
 
@@ -100,6 +103,7 @@ class LinkConnection(asyncio.Protocol):
         self._heard_at = self._pinged_at = station.now()
         self.link: Link | None = None
         self.registration: Registration | None = None
+        self.secret: bytes | None = None
         self.peer = ""
 
     def __repr__(self) -> str:
@@ -178,18 +182,18 @@ class LinkConnection(asyncio.Protocol):
 
     def _is_proved(self, registration: Registration, nonce: bytes, proof: bytes) -> bool:
         """Return whether the worker may register; if it has not been asked for its proof, ask."""
-        secret = self._station.secret
-        if secret is None:
+        keyring = self._station.keyring
+        if not keyring:
             return True
         if not self._nonce:
             self._nonce = secrets.token_bytes(limits.NONCE)
             self._write(self._end.challenge(self._nonce))
             return False
-        expected = prove(secret, self._nonce, nonce, registration.instance, registration.applications)
-        if len(nonce) == limits.NONCE and is_proof(expected, proof):
-            return True
-        self._reject("proof", "the proof is wrong: give the worker the dispatcher's secret file")
-        return False
+        if len(nonce) == limits.NONCE:
+            self.secret = keyring.find(registration, self._nonce, nonce, proof)
+        if self.secret is None:
+            self._reject("proof", explain(registration.applications))
+        return self.secret is not None
 
     def _reject(self, code: str, sentence: str) -> None:
         log.warning("worker rejected", peer=self.peer, code=code, reason=sentence)

@@ -20,6 +20,7 @@ from dispatcher.accesslog import AccessLog
 from dispatcher.admin import Admin
 from dispatcher.front import Front
 from dispatcher.http import HttpConnection
+from dispatcher.keyring import Keyring, read_keyring
 from dispatcher.links import LinkConnection
 from dispatcher.listener import Listener
 from dispatcher.static import StaticFiles
@@ -52,7 +53,8 @@ def run(settings: DispatcherSettings, limits: Limits, applications: Mapping[str,
     Raises:
         LrwpError: it cannot start.
     """
-    secret = _read_secret(settings)
+    keyring = read_keyring(settings, applications)
+    _check_reach(settings, keyring)
     with contextlib.ExitStack() as stack:
         access_log = None
         if settings.access_log_format != "off":
@@ -61,17 +63,27 @@ def run(settings: DispatcherSettings, limits: Limits, applications: Mapping[str,
             )
             access_log = AccessLog(settings.access_log_format, file)
         static = None if settings.docroot is None else StaticFiles(settings.docroot)
-        server = Server(settings, Front(limits, applications, static, access_log, secret))
+        front = Front(limits, applications, static, access_log, keyring)
+        server = Server(settings, front, lambda: read_keyring(settings, applications))
         return uvloop.run(server.serve())
 
 
 class Server:
-    """The listeners, the timers and the signals around a front."""
+    """The listeners, the timers and the signals around a front.
 
-    def __init__(self, settings: DispatcherSettings, front: Front) -> None:
+    Args:
+        settings: where to listen.
+        front: what to serve.
+        read_keyring: reads the secrets anew.
+    """
+
+    def __init__(
+        self, settings: DispatcherSettings, front: Front, read_keyring: Callable[[], Keyring] = Keyring
+    ) -> None:
         self._settings = settings
         self._front = front
         self._admin: Admin
+        self._read_keyring = read_keyring
         self._stop = asyncio.Event()
         self._is_forced = False
 
@@ -91,10 +103,11 @@ class Server:
             http, admin, *links = [stack.enter_context(contextlib.closing(each)) for each in self._bind()]
             for listener in (admin, *links, http):  # clients last, when there is somebody to serve them
                 await listener.open()
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in (signal.SIGTERM, signal.SIGINT):
                 if signal.getsignal(number) != signal.SIG_IGN:  # nohup means what it says
                     loop.add_signal_handler(number, self._on_signal, number)
             ticking = [
+            loop.add_signal_handler(signal.SIGHUP, self._renew)
                 loop.create_task(self._repeat(TICK, self._tick)),
                 loop.create_task(self._repeat(RELIEF, front.relieve, front.crowded)),
             ]
@@ -126,6 +139,16 @@ class Server:
 
     def _tick(self, now: float) -> None:
         self._front.tick(now)
+    def _renew(self) -> None:
+        """HUP: read the secrets again; those that cannot be read stay as they were."""
+        try:
+            keyring = self._read_keyring()
+        except SettingsError as error:
+            log.error("the secrets stay as they were", reason=str(error))
+            return
+        self._front.use(keyring)
+        log.info("secrets read again")
+
         self._admin.tick(now)
 
     async def _repeat(
@@ -162,31 +185,18 @@ class Server:
         return not left
 
 
-def _read_secret(settings: DispatcherSettings) -> bytes | None:
-    """Return the secret, which every link address that others can reach requires.
+def _check_reach(settings: DispatcherSettings, keyring: Keyring) -> None:
+    """Refuse link addresses that others can reach if nobody has to prove anything there.
 
     Raises:
-        SettingsError: it is missing, unreadable or too short.
+        SettingsError: there is such an address, and no secret.
     """
-    if settings.secret_file is None:
-        for address in settings.link:
-            if not address.is_private:
-                raise SettingsError(
-                    f"the link address {address} can be reached from outside: give --secret-file, "
-                    "or listen on 127.0.0.1 or a Unix socket"
-                )
-        return None
-    try:
-        secret = settings.secret_file.read_bytes().strip()
-    except OSError as error:
-        raise SettingsError(f"cannot read the secret file {settings.secret_file}: {error.strerror}") from None
-    if len(secret) < 16:
-        raise SettingsError(
-            f"the secret in {settings.secret_file} is too short: write at least 16 characters"
-        )
-    if settings.secret_file.stat().st_mode & 0o077:
-        log.warning("others can read the secret file; chmod 600 it", file=str(settings.secret_file))
-    return secret
+    for address in settings.link:
+        if not (keyring or address.is_private):
+            raise SettingsError(
+                f"the link address {address} can be reached from outside: give --secret-file, "
+                "or listen on 127.0.0.1 or a Unix socket"
+            )
 
 
 @contextlib.contextmanager

@@ -88,6 +88,11 @@ class ApplicationSettings:
     request_timeout: Duration | None = setting(
         "Longest time for which one of its workers may be silent.", default=None, least=0.001
     )
+    secret_file: Path | None = setting(
+        "File with secrets of its own: with one of them, and not with a general one, its workers register,"
+        " and they open nothing else.",
+        default=None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +116,9 @@ class DispatcherSettings:
         "Folder of static files, served where no worker answers.", default=None, flag="--docroot"
     )
     secret_file: Path | None = setting(
-        "File with the secret that workers must prove to know.", default=None, flag="--secret-file"
+        "File with the secrets, one on each line, of which workers must prove one; HUP reads it again.",
+        default=None,
+        flag="--secret-file",
     )
     access_log: Path | None = setting(
         "File that the access log is appended to; standard output if none is given.",

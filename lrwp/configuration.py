@@ -82,16 +82,26 @@ def read_configuration(
         return file.get(section, {}), read_environment(section, environ), (flags or {}).get(section, {})
 
     dispatcher = _build(DispatcherSettings, *layers("dispatcher"))
-    nearby = {"dispatcher": (within_reach(dispatcher.link[0]),), "secret_file": dispatcher.secret_file}
+    applications = {
+        name: _build(ApplicationSettings, layer) for name, layer in file.get("applications", {}).items()
+    }
     over = read_environment("worker", environ)
     pools = {
-        name: _build_worker(f"{path}: [pools.{name}]", nearby, layer, over)
+        name: _build_worker(
+            f"{path}: [pools.{name}]",
+            {
+                "dispatcher": (within_reach(dispatcher.link[0]),),
+                "secret_file": _secret_of({"name": (name,), **layer, **over}, dispatcher, applications),
+            },
+            layer,
+            over,
+        )
         for name, layer in file.get("pools", {}).items()
     }
     return Configuration(
         dispatcher,
         _build(Limits, *layers("limits")),
-        {name: _build(ApplicationSettings, layer) for name, layer in file.get("applications", {}).items()},
+        applications,
         pools,
         tuple(_warn(path, pools)),
     )
@@ -108,6 +118,14 @@ def read_worker(environ: Mapping[str, str], flags: Layer) -> WorkerSettings:
 
 def _build(cls: type[SettingsT], *layers: Layer) -> SettingsT:
     return cls(**{key: value for layer in layers for key, value in layer.items()})
+
+
+def _secret_of(
+    pool: Layer, dispatcher: DispatcherSettings, applications: Mapping[str, ApplicationSettings]
+) -> Path | None:
+    """Return the secret file that opens the applications of a pool, as far as their names are known."""
+    known = [applications[name].secret_file for name in pool["name"] if name in applications]
+    return next(filter(None, known), dispatcher.secret_file)
 
 
 def _build_worker(subject: str, *layers: Layer) -> WorkerSettings:

@@ -25,7 +25,15 @@ of these that says something counts.
 - A key or section that does not exist is an error which names the nearest one. An empty variable counts as
   none.
 - The variables `LRWP_WORKER_…` hold for `lrwp worker` and for all pools of `lrwp up`. In `lrwp up` a pool
-  registers with the dispatcher's first link address, and has its secret, unless it is told otherwise.
+  registers with the dispatcher's first link address, and has its secret, unless it is told otherwise. If the
+  application with the pool's `name`, or with its NAME, has a `secret_file` of its own, the pool has that.
+- An application with a `secret_file` of its own is registered with a secret from that file only: if a general
+  one still did, the host from which it leaks could take the application over. As soon as there is one secret,
+  nobody registers without.
+- A secret file has one secret on each line, of at least 16 characters. The dispatcher takes any of them, a
+  worker uses the first. To change a secret, add the new one on the dispatcher and send it HUP, put it first on
+  the workers' hosts and restart the workers, take the old one out on the dispatcher and send it HUP again:
+  links that were made with it end, each when it has nothing in hand.
 """
 
 

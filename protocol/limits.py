@@ -39,3 +39,9 @@ WINDOW: Final = 8
 
 NONCE: Final = 32
 """Bytes of a nonce: as long as the HMAC-SHA256 key space that it is mixed into."""
+
+SECRET: Final = 16
+"""Shortest secret in bytes: 128 bits, if they are random."""
+
+SECRETS: Final = 8
+"""Most secrets in a file. A change needs two; each is one more HMAC for whoever tries a proof."""

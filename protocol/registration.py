@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from protocol import limits
-from protocol.errors import LrwpError
+from protocol.errors import LrwpError, SettingsError
 
 _HOST: Final = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 """A host as the Host field has it, in lower case and without its port; IPv6 in brackets."""
@@ -111,3 +111,27 @@ def prove(
 def is_proof(expected: bytes, proof: bytes) -> bool:
     """Compare two proofs in constant time."""
     return hmac.compare_digest(expected, proof)
+
+
+def read_secrets(content: bytes, file: str) -> tuple[bytes, ...]:
+    """Return the secrets of a secret file: one on each line, without the blanks around it.
+
+    The dispatcher takes any of them, a worker uses the first. So a new secret is put in front of the old one
+    on one host after another, and the old one is taken out in the end.
+
+    Raises:
+        SettingsError: there is none, one is too short, or there are too many.
+    """
+    secrets = tuple(dict.fromkeys(line.strip() for line in content.splitlines() if line.strip()))
+    if not secrets:
+        raise SettingsError(f"the secret file {file} is empty: write at least {limits.SECRET} characters")
+    if any(len(secret) < limits.SECRET for secret in secrets):
+        raise SettingsError(
+            f"a secret in {file} is too short: write at least {limits.SECRET} characters; each line is one"
+        )
+    if len(secrets) > limits.SECRETS:
+        raise SettingsError(
+            f"there are {len(secrets)} secrets in {file}, over the limit of {limits.SECRETS}:"
+            " take out those that no worker uses any more"
+        )
+    return secrets

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from protocol.errors import LrwpError, SettingsError
-from protocol.registration import Claim, Registration, read_registration
+from protocol.registration import Claim, Registration, read_registration, read_secrets
 from worker.child import LABEL, READY_FD
 from worker.loading import load
 from worker.pool import RECYCLE
@@ -246,9 +246,18 @@ def _registration(
 
 
 def _read_secret(settings: WorkerSettings) -> bytes | None:
+    """Return the secret to prove, the first of its file; None if there is no file.
+
+    Raises:
+        SettingsError: the file cannot be read, or what is in it cannot be used.
+    """
     if settings.secret_file is None:
         return None
     try:
-        return settings.secret_file.read_bytes().strip()
+        secret, *_ = read_secrets(settings.secret_file.read_bytes(), str(settings.secret_file))
+        mode = settings.secret_file.stat().st_mode
     except OSError as error:
         raise SettingsError(f"cannot read the secret file {settings.secret_file}: {error.strerror}") from None
+    if mode & 0o077:
+        log.warning("others can read the secret file; chmod 600 it", file=str(settings.secret_file))
+    return secret

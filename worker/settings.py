@@ -73,7 +73,9 @@ class WorkerSettings:
         flag="--drain-timeout",
     )
     secret_file: Path | None = setting(
-        "File with the secret that proves to the dispatcher who we are.", default=None, flag="--secret-file"
+        "File with the secret that proves to the dispatcher who we are, on its first line.",
+        default=None,
+        flag="--secret-file",
     )
     # Without a flag, because a command line is there for all to read and these often hold a password.
     env: tuple[tuple[str, str], ...] = setting(

@@ -15,6 +15,7 @@ import uvloop
 from dispatcher.admin import Admin
 from dispatcher.front import Front
 from dispatcher.http import HttpConnection
+from dispatcher.keyring import Keyring
 from dispatcher.links import LinkConnection
 from dispatcher.settings import ApplicationSettings, Limits
 from dispatcher.static import StaticFiles
@@ -42,13 +43,13 @@ class House:
         limits: Limits,
         applications: Mapping[str, ApplicationSettings],
         static: StaticFiles | None,
-        secret: bytes | None,
+        keyring: Keyring,
     ) -> None:
         self.http: Address
         self.link: Address
         self.admin: Address
         self.time = 1000.0
-        self.front = Front(limits, applications, static, None, secret, lambda: self.time)
+        self.front = Front(limits, applications, static, None, keyring, lambda: self.time)
         self._admin = Admin(self.front, limits, "127.0.0.1:8080")
         self._loop = loop
 
@@ -118,12 +119,12 @@ def a_house(
     limits: Limits | None = None,
     applications: Mapping[str, ApplicationSettings] | None = None,
     docroot: Path | None = None,
-    secret: bytes | None = None,
+    keyring: Keyring | None = None,
 ) -> Iterator[House]:
     """Run a front for the time of a test; what it has left open in the end fails the test."""
     loop = uvloop.new_event_loop()
     static = None if docroot is None else StaticFiles(docroot)
-    house = House(loop, limits or Limits(), applications or {}, static, secret)
+    house = House(loop, limits or Limits(), applications or {}, static, keyring or Keyring())
     failures: list[dict[str, object]] = []
     loop.set_exception_handler(lambda _, context: failures.append(context))
     servers = loop.run_until_complete(house.open())

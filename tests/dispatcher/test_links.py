@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from dispatcher.keyring import Keyring
 from dispatcher.links import CLOSING_TIME, REGISTRATION_TIME
 from dispatcher.settings import Limits
 from dispatcher.spool import Spool
@@ -35,7 +36,7 @@ def house() -> Iterator[House]:
 
 @pytest.fixture
 def guarded() -> Iterator[House]:
-    with a_house(secret=SECRET) as house:
+    with a_house(keyring=Keyring((SECRET,))) as house:
         yield house
 
 
@@ -190,7 +191,8 @@ def test_a_wrong_proof_is_rejected(guarded: House, proof: bytes) -> None:
         peer.say("register", peer.registration, peer.nonce, proof)
         assert peer_is_rejected(peer) == (
             "proof",
-            "the proof is wrong: give the worker the dispatcher's secret file",
+            "the proof is wrong: give the worker the secret_file of the dispatcher's [applications.pages],"
+            " or that of [dispatcher] if there is none",
         )
 
 
@@ -236,6 +238,79 @@ def test_a_challenged_worker_has_no_more_time_than_any_other(guarded: House) -> 
         peer.expect("challenge")
         guarded.pass_time(REGISTRATION_TIME + 0.1)
         peer.expect_end()
+
+
+# Secrets of applications
+
+
+@pytest.fixture
+def divided() -> Iterator[House]:
+    keyring = Keyring((SECRET,), {"shop": (b"the shop's own secret", b"the shop's newer secret")})
+    with a_house(keyring=keyring) as house:
+        yield house
+
+
+@pytest.mark.parametrize("secret", [b"the shop's own secret", b"the shop's newer secret"])
+def test_each_secret_of_an_application_registers_its_workers(divided: House, secret: bytes) -> None:
+    with divided.peer("shop") as peer:
+        assert serves(divided, peer.register(secret), "/shop")
+
+
+@pytest.mark.parametrize(
+    ("names", "secret"),
+    [
+        (["shop"], SECRET),
+        (["pages"], b"the shop's own secret"),
+        (["shop", "pages"], b"the shop's own secret"),
+    ],
+)
+def test_a_secret_for_other_applications_is_rejected_in_one_frame(
+    divided: House, names: tuple[str, ...], secret: bytes
+) -> None:
+    with divided.peer(*names) as peer:
+        peer.say("register", peer.registration, peer.nonce)
+        peer.say("register", peer.registration, peer.nonce, peer.prove(secret, *peer.expect("challenge")))
+        code, sentence = peer_is_rejected(peer)
+        assert (code, sentence.partition(":")[0]) == ("proof", "the proof is wrong")
+        assert divided.do(lambda: list(divided.front.broker.queues)) == []
+
+
+def test_links_that_were_proved_with_a_secret_that_is_withdrawn_end_when_they_are_done(
+    divided: House,
+) -> None:
+    with (
+        divided.peer("shop", instance="old") as old,
+        divided.peer("shop", instance="new") as new,
+        divided.browser() as browser,
+    ):
+        old.register(b"the shop's own secret")
+        browser.ask("GET", "/shop")
+        exchange = old.expect_request().exchange
+        new.register(b"the shop's newer secret")
+        keyring = Keyring((SECRET,), {"shop": (b"the shop's newer secret",)})
+        with capture_logs() as log:
+            divided.do(lambda: divided.front.use(keyring))
+        assert [(entry["event"], entry["link"]) for entry in log] == [("secret withdrawn", "old")]
+        assert serves(divided, new, "/shop")
+        assert serves(divided, new, "/shop")
+        old.answer(exchange, b"in time")
+        assert browser.read().body == b"in time"
+        old.expect_end()
+    with divided.peer("shop") as peer:
+        peer.say("register", peer.registration, peer.nonce)
+        proof = peer.prove(b"the shop's own secret", *peer.expect("challenge"))
+        peer.say("register", peer.registration, peer.nonce, proof)
+        assert peer_is_rejected(peer)[0] == "proof"
+
+
+def test_who_is_about_to_prove_a_secret_may_prove_one_that_has_just_come(divided: House) -> None:
+    with divided.peer("pages") as peer:
+        peer.say("register", peer.registration, peer.nonce)
+        (nonce,) = peer.expect("challenge")
+        divided.do(lambda: divided.front.use(Keyring((b"another secret, just come", SECRET))))
+        proof = peer.prove(b"another secret, just come", nonce)
+        peer.say("register", peer.registration, peer.nonce, proof)
+        peer.expect("registered")
 
 
 # Requests and answers

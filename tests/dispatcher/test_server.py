@@ -113,7 +113,46 @@ def test_a_short_secret_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("short")
     code, line = refusal(tmp_path, "--secret-file", "secret")
     assert code == 2
-    assert "the secret in secret is too short: write at least 16 characters" in line
+    assert "a secret in secret is too short: write at least 16 characters; each line is one" in line
+
+
+OWN = """
+[applications.pages]
+secret_file = "own"
+"""
+
+
+def try_to_register(dispatcher: Dispatcher, secret: bytes) -> str:
+    """Return what a worker hears that registers with this secret."""
+    with Peer(link_of(dispatcher)) as peer:
+        peer.say("register", peer.registration, peer.nonce)
+        peer.say("register", peer.registration, peer.nonce, peer.prove(secret, *peer.expect("challenge")))
+        while not peer.heard:
+            peer.end.receive(peer.socket.recv(65536))
+        return peer.heard.popleft().name
+
+
+def test_hup_reads_the_secrets_again_and_keeps_those_that_it_cannot_read(tmp_path: Path) -> None:
+    old, new = b"an old secret of sixteen", b"a new secret of sixteen"
+    own = tmp_path / "own"
+    own.write_bytes(old)
+    own.chmod(0o600)
+    with a_dispatcher(tmp_path, more=OWN) as dispatcher:
+        assert [try_to_register(dispatcher, secret) for secret in (old, new)] == ["registered", "rejected"]
+        own.write_bytes(new + b"\n" + old)
+        dispatcher.program.send(signal.SIGHUP)
+        dispatcher.program.wait_for("info secrets read again")
+        assert [try_to_register(dispatcher, secret) for secret in (old, new)] == ["registered"] * 2
+        own.write_bytes(new + b"\nshort")
+        dispatcher.program.send(signal.SIGHUP)
+        dispatcher.program.wait_for("error the secrets stay as they were reason=.* is too short")
+        assert [try_to_register(dispatcher, secret) for secret in (old, new)] == ["registered"] * 2
+        own.write_bytes(new)
+        dispatcher.program.send(signal.SIGHUP)
+        dispatcher.program.wait_for("info secrets read again")
+        assert [try_to_register(dispatcher, secret) for secret in (old, new)] == ["rejected", "registered"]
+        assert dispatcher.drain() == 0
+        assert not [each for each in (old, new) if each.decode() in dispatcher.program.output]
 
 
 @pytest.mark.parametrize(

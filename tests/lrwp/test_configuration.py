@@ -110,6 +110,34 @@ def test_pools_register_with_their_own_dispatcher_unless_told_otherwise(write: W
     assert far.secret_file == Path("/etc/other")
 
 
+def test_the_pool_of_an_application_with_a_secret_of_its_own_has_that(write: Write, tmp_path: Path) -> None:
+    text = """
+        [dispatcher]
+        secret_file = "general"
+        [applications.shop]
+        secret_file = "shop"
+        [applications.blog]
+        [pools.shop]
+        target = "shop:app"
+        [pools.two]
+        target = "shop:app"
+        name = ["cart", "shop"]
+        [pools.blog]
+        target = "blog:app"
+        [pools.other]
+        target = "shop:app"
+        secret_file = "other"
+        name = "shop"
+    """
+    configuration = read_configuration(write(text), {})
+    files = {name: pool.secret_file for name, pool in configuration.pools.items()}
+    names = {"shop": "shop", "two": "shop", "blog": "general", "other": "other"}
+    assert files == {pool: tmp_path / name for pool, name in names.items()}
+    assert configuration.applications["shop"].secret_file == tmp_path / "shop"
+    named = read_configuration(write(text), {"LRWP_WORKER_NAME": "shop"})
+    assert named.pools["blog"].secret_file == tmp_path / "shop"
+
+
 @pytest.mark.parametrize(
     ("listening", "reached"),
     [

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Cut = "Callable[[bytes], Iterable[bytes]]"
 Entry = tuple[Any, ...]
 
-SECRET = b"an open secret"
+SECRET = b"a very open secret"
 DISPATCHER_NONCE = bytes(range(32))
 WORKER_NONCE = bytes(range(32, 64))
 SHOP = Registration(

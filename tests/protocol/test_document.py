@@ -19,7 +19,7 @@ from tests.protocol.fakes import Step, Wire, dispatcher, worker
 
 DOCUMENT = (Path(protocol.__file__).parent / "PROTOCOL.md").read_text("utf-8")
 
-SECRET = b"an open secret"
+SECRET = b"a very open secret"
 WORKER_NONCE = bytes(range(0x20, 0x40))
 DISPATCHER_NONCE = bytes(range(0x20))
 SHOP = Registration("shop-1", (Claim("shop", "", "/shop"),), 4, (("host", "a1"),))

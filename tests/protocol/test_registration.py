@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import limits
-from protocol.registration import Claim, Registration, RegistrationError, is_proof, prove, read_registration
+from protocol.errors import SettingsError
+from protocol.registration import (
+    Claim,
+    Registration,
+    RegistrationError,
+    is_proof,
+    prove,
+    read_registration,
+    read_secrets,
+)
 
 SHOP = ("shop", "", "/shop")
 
@@ -279,3 +288,37 @@ def test_a_proof_is_the_expected_one_or_none() -> None:
     assert is_proof(proof, bytes(proof))
     wrong = [b"", proof[:-1], proof + b"\0", bytes(32), proof[::-1]]
     assert [is_proof(proof, other) for other in wrong] == [False] * len(wrong)
+
+
+# ── Secrets ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("content", "secrets"),
+    [
+        (b"sixteen letters!", (b"sixteen letters!",)),
+        (b"\n\t sixteen letters! \r\n\r\n", (b"sixteen letters!",)),
+        (b"the newer secret\nthe older secret", (b"the newer secret", b"the older secret")),
+        (b"the newer secret\nthe newer secret\n", (b"the newer secret",)),
+        (b"\xff\x00 sixteen letters", (b"\xff\x00 sixteen letters",)),
+    ],
+)
+def test_each_line_of_a_secret_file_is_a_secret(content: bytes, secrets: tuple[bytes, ...]) -> None:
+    assert read_secrets(content, "secret") == secrets
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b" \n", "the secret file f is empty: write at least 16 characters"),
+        (
+            b"the newer secret\nfifteen letters",
+            "a secret in f is too short: write at least 16 characters; each",
+        ),
+        (b"\n".join(b"the %012d" % n for n in range(9)), "there are 9 secrets in f, over the limit of 8"),
+    ],
+)
+def test_a_secret_file_that_cannot_be_used_is_a_sentence(content: bytes, sentence: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        read_secrets(content, "f")
+    assert str(error.value).startswith(sentence)

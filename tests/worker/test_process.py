@@ -15,6 +15,7 @@ import pytest
 
 from protocol.addresses import Address
 from protocol.errors import SettingsError
+from protocol.registration import Claim, prove
 from tests.programs import Program, running
 from tests.system import a_worker
 from tests.worker.dispatchers import FakeDispatcher, FakeLink
@@ -225,6 +226,27 @@ def test_a_worker_that_is_rejected_says_why(start: Start, dispatcher: FakeDispat
 def test_a_secret_that_cannot_be_read_is_a_sentence(start: Start) -> None:
     assert one_sentence(start("--secret-file", "missing"), code=2) == (
         "lrwp: cannot read the secret file missing: No such file or directory"
+    )
+
+
+def test_a_worker_proves_the_first_secret_of_its_file(
+    start: Start, dispatcher: FakeDispatcher, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_bytes(b"\nthe newer secret \nan older secret!\n")
+    (tmp_path / "secret").chmod(0o644)
+    program = start("--secret-file", "secret")
+    with dispatcher.accept() as link:
+        _, instance, _, _, _, nonce, _ = link.expect("register")
+        link.say("challenge", bytes(32))
+        proof = prove(b"the newer secret", bytes(32), nonce, instance, (Claim("pages", "", "/pages"),))
+        assert link.expect("register")[6] == proof
+    program.wait_for("warning others can read the secret file; chmod 600 it file=secret")
+
+
+def test_a_secret_that_no_dispatcher_would_take_is_a_sentence(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"short\n")
+    assert one_sentence(start("--secret-file", "secret"), code=2) == (
+        "lrwp: a secret in secret is too short: write at least 16 characters; each line is one"
     )
 
 
