@@ -256,6 +256,9 @@ class Front:
             if not queue.links and not queue.configured:
                 stale = [c for c in queue.claims if wanted.get((c.host, c.path), c.name) != c.name]
                 self._release(queue, stale)
+        for claim in claims:
+            self.routes.check(claim, claim.name)
+
     def use(self, keyring: Keyring) -> None:
         """Have other secrets be valid from now on.
 
@@ -269,9 +272,6 @@ class Front:
             if not keyring.opens(connection.secret, registration.applications):
                 log.warning("secret withdrawn", link=link.name, peer=connection.peer)
                 self.broker.drain(link, self.now())
-
-        for claim in claims:
-            self.routes.check(claim, claim.name)
 
     def dismiss(self, connection: LinkConnection) -> None:
         """Forget a worker's connection, and take back what the worker was registered for.

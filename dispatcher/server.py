@@ -82,8 +82,8 @@ class Server:
     ) -> None:
         self._settings = settings
         self._front = front
-        self._admin: Admin
         self._read_keyring = read_keyring
+        self._admin: Admin
         self._stop = asyncio.Event()
         self._is_forced = False
 
@@ -106,8 +106,8 @@ class Server:
             for number in (signal.SIGTERM, signal.SIGINT):
                 if signal.getsignal(number) != signal.SIG_IGN:  # nohup means what it says
                     loop.add_signal_handler(number, self._on_signal, number)
-            ticking = [
             loop.add_signal_handler(signal.SIGHUP, self._renew)
+            ticking = [
                 loop.create_task(self._repeat(TICK, self._tick)),
                 loop.create_task(self._repeat(RELIEF, front.relieve, front.crowded)),
             ]
@@ -137,8 +137,6 @@ class Server:
             self._front.done.set()
         self._stop.set()
 
-    def _tick(self, now: float) -> None:
-        self._front.tick(now)
     def _renew(self) -> None:
         """HUP: read the secrets again; those that cannot be read stay as they were."""
         try:
@@ -149,6 +147,8 @@ class Server:
         self._front.use(keyring)
         log.info("secrets read again")
 
+    def _tick(self, now: float) -> None:
+        self._front.tick(now)
         self._admin.tick(now)
 
     async def _repeat(
