@@ -43,9 +43,6 @@ UNCONFIGURED: Final = ApplicationSettings()
 
 NOT_FOUND: Final = Failure(404, "There is nothing at this address.")
 
-UNIX: Final = "unix:"
-"""The peer of a client that came through a Unix socket: a proxy, behind which anybody may be."""
-
 
 class Fields(Mapping[str, str]):
     """The fields of a request; those that came more than once are joined (RFC 9110 §5.3).
@@ -153,7 +150,7 @@ class Front:
 
     def _count(self, connection: HttpConnection, change: int) -> int:
         """Return how many connections the client's address has, if there is a bound to that."""
-        if not self.limits.connections_per_address or connection.peer == UNIX:
+        if not self.limits.connections_per_address or connection.is_shared:
             return 0
         address = connection.peer.rpartition(":")[0]
         self._by_address[address] = count = self._by_address.get(address, 0) + change

@@ -16,12 +16,14 @@ from dispatcher import answer
 from dispatcher.exchange import Exchange
 from dispatcher.framing import METHODS, BadRequest
 from dispatcher.intake import Intake
+from dispatcher.proxies import NOBODY, UNIX
 from dispatcher.reply import Reply
 from dispatcher.watch import GLANCE, Watch, reset_on_close
 from protocol.heads import ResponseHead
 
 if TYPE_CHECKING:
     from dispatcher.intake import Request
+    from dispatcher.proxies import Proxies
     from dispatcher.site import Site
 
 NEVER: Final = float("inf")
@@ -63,9 +65,14 @@ class HttpConnection(asyncio.Protocol):
 
     Attributes:
         site: what it serves.
-        peer: the client's address, as it goes to workers and logs.
+        peer: the address of who has connected, as it goes to workers and logs.
+        is_shared: whether anybody may be behind that address, because it is a proxy's.
         deadline: when :meth:`overdue` is to be called.
         paused: whether the client takes less than we have for it.
+
+    Args:
+        site: what it serves.
+        proxies: whose word counts on where a request comes from.
     """
 
     __slots__ = (
@@ -74,19 +81,26 @@ class HttpConnection(asyncio.Protocol):
         "_exchange",
         "_held",
         "_intake",
+        "_is_believed",
         "_last",
         "_phase",
+        "_proxies",
         "_reply",
+        "_scheme",
         "_transport",
         "_watch",
         "deadline",
+        "is_shared",
         "paused",
         "peer",
         "site",
     )
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, proxies: Proxies = NOBODY) -> None:
         self.site = site
+        self._proxies = proxies
+        self._is_believed = False  # whether what it says of others counts
+        self._scheme = "http"
         self._transport: asyncio.Transport
         self._phase = _REQUEST
         self._intake = Intake(site.limits)
@@ -97,6 +111,7 @@ class HttpConnection(asyncio.Protocol):
         self._held = False  # whether we have stopped reading
         self._watch: Watch | None = None
         self._end_at = 0.0  # when lingering ends
+        self.is_shared = False
         self.paused = False
         self.peer = ""
         self.deadline = NEVER
@@ -107,7 +122,10 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a first request."""
         self._transport = transport  # type: ignore[assignment]  # asyncio promises less than it gives
-        self.peer = _name_of(transport.get_extra_info("peername"))
+        address = transport.get_extra_info("peername")
+        self.peer = _name_of(address)
+        self._is_believed = self._proxies.trusts(address[0] if isinstance(address, tuple) else UNIX)
+        self.is_shared = self._is_believed or not isinstance(address, tuple)
         self.deadline = self.site.now() + self.site.limits.idle_timeout
         if not self.site.admit(self):
             self._refuse(BadRequest(503, "Too many connections are open."))
@@ -152,6 +170,11 @@ class HttpConnection(asyncio.Protocol):
         self.deadline = NEVER
         if self._eof:
             self._look_out()
+        scheme, peer = self._scheme, self.peer
+        if head.is_forwarded and self._is_believed:
+            block, peer, scheme = self._proxies.origin(block, peer, scheme)
+        elif head.is_forwarded:
+            block = self._proxies.disbelieve(block)
         self._reply = Reply(self, head)
         self._exchange = exchange = Exchange(
             self._reply,
@@ -160,8 +183,8 @@ class HttpConnection(asyncio.Protocol):
             head.path,
             head.host,
             block,
-            "http",
-            self.peer,
+            scheme,
+            peer,
             content,
             body,
             self.site.now(),

@@ -23,6 +23,7 @@ from dispatcher.http import HttpConnection
 from dispatcher.keyring import Keyring, read_keyring
 from dispatcher.links import LinkConnection
 from dispatcher.listener import Listener
+from dispatcher.proxies import Proxies
 from dispatcher.static import StaticFiles
 from protocol.errors import SettingsError
 
@@ -123,7 +124,8 @@ class Server:
     def _bind(self) -> Iterator[Listener]:
         """Yield the listeners for clients, for questions, and those for workers."""
         settings, front = self._settings, self._front
-        http = Listener(settings.http, lambda: HttpConnection(front))
+        proxies = Proxies(settings.trusted_proxies)
+        http = Listener(settings.http, lambda: HttpConnection(front, proxies))
         yield http
         admin = self._admin = Admin(front, front.limits, str(http.address))
         yield Listener(settings.admin, lambda: HttpConnection(admin))

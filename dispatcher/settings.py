@@ -107,6 +107,11 @@ class DispatcherSettings:
         default=(Address("tcp", "127.0.0.1", 8081),),
         flag="--link",
     )
+    trusted_proxies: tuple[str, ...] = setting(
+        "The proxies that are believed for whom they ask: addresses, networks such as 10.0.0.0/8, or unix for"
+        " all who come through a Unix socket.",
+        default=(),
+    )
     admin: Address = setting(
         "Where /live, /ready and /status are served.",
         default=Address("tcp", "127.0.0.1", 8082),

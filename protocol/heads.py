@@ -45,6 +45,8 @@ PROTECTED: Final = frozenset(
         "host",
         "x-forwarded-for",
         "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
         "x-forwarded-proto",
         "x-real-ip",
     }

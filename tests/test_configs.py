@@ -171,7 +171,7 @@ http {{
 ECHO: Final = """
 def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
-    names = ("HTTP_HOST", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "SERVER_PROTOCOL")
+    names = ("HTTP_HOST", "HTTP_X_FORWARDED_FOR", "wsgi.url_scheme", "REMOTE_PORT", "SERVER_PROTOCOL")
     yield " ".join(environ.get(name, "-") for name in names).encode() + b"\\n"
     yield environ["wsgi.input"].read()
 """
@@ -245,6 +245,7 @@ def test_nginx_passes_on_what_the_application_must_know_and_what_the_client_send
     addresses = {
         "LRWP_DISPATCHER_HTTP": f"127.0.0.1:{nginx.http}",
         "LRWP_DISPATCHER_LINK": f"127.0.0.1:{link}",
+        "LRWP_DISPATCHER_TRUSTED_PROXIES": "127.0.0.1",
         "LRWP_DISPATCHER_ADMIN": f"unix://{tmp_path}/admin",
         "LRWP_WORKER_DISPATCHER": f"127.0.0.1:{link}",
     }
@@ -269,7 +270,7 @@ def test_nginx_passes_on_what_the_application_must_know_and_what_the_client_send
         assert head.startswith("HTTP/2 200")
         assert "\ncontent-encoding: gzip" in head
         first, _, rest = body.partition("\n")
-        assert first == "example.org 127.0.0.1 https HTTP/1.1"
+        assert first == "example.org 127.0.0.1 https 0 HTTP/1.1"
         assert rest == "a letter\n" * 50_000
         server.send(signal.SIGTERM)
         assert server.wait() == 0

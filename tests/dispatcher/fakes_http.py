@@ -98,8 +98,15 @@ class FakeSite:
 class Serving:
     """A site on a listening socket, in a thread of its own; nothing may go wrong in there unnoticed."""
 
-    def __init__(self, site: FakeSite, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(
+        self,
+        site: FakeSite,
+        loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        connection: Callable[[], asyncio.Protocol] | None = None,
+    ) -> None:
         self.site = site
+        self._connection = connection or (lambda: HttpConnection(site))
         self.loop = loop or uvloop.new_event_loop()
         self.failures: list[dict[str, Any]] = []
         self._thread = threading.Thread(target=self._run)
@@ -126,7 +133,7 @@ class Serving:
 
     async def _serve(self) -> None:
         self._stopping = asyncio.Event()
-        server = await self.loop.create_server(lambda: HttpConnection(self.site), "127.0.0.1", 0)
+        server = await self.loop.create_server(self._connection, "127.0.0.1", 0)
         self._started.set_result(server.sockets[0].getsockname())
         await self._stopping.wait()
         server.close()
@@ -147,6 +154,10 @@ class Serving:
 
         self.loop.call_soon_threadsafe(call)
         return result.result(PATIENCE)
+
+    def introduce(self, sock: socket.socket) -> None:
+        """Serve a client whose connection is made."""
+        self.do(lambda: self.loop.create_task(self.loop.connect_accepted_socket(self._connection, sock)))
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until ``condition`` holds where the server runs."""

@@ -45,6 +45,22 @@ def test_a_head_says_what_the_dispatcher_must_know():
     )
 
 
+@pytest.mark.parametrize(
+    "name", ["Forwarded", "x-forwarded-for", "X-FORWARDED-PROTO", "X-Forwarded", "X-Real-IP"]
+)
+def test_what_only_a_proxy_may_say_is_noticed(name: str):
+    head = read("GET / HTTP/1.1", "Host: a", f"{name}: x, y")
+    assert head.is_forwarded
+    assert head.length == 0
+
+
+@pytest.mark.parametrize(
+    "field", ["X-Real-IPs: a", "X-Forward: a", "Forwarded-For: a", "X: x-forwarded-for: a"]
+)
+def test_what_others_say_is_no_such_thing(field: str):
+    assert not read("GET / HTTP/1.1", "Host: a", field).is_forwarded
+
+
 def test_its_line_can_be_written_again():
     assert read("GET /a?b HTTP/1.0").line == b"GET /a?b HTTP/1.0"
     assert read("GET /a?b HTTP/1.7", "Host: a").line == b"GET /a?b HTTP/1.1"

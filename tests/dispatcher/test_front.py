@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dispatcher.broker import MEMORY
-from dispatcher.front import GRACE, UNIX, Fields, Front
+from dispatcher.front import GRACE, Fields, Front
 from dispatcher.settings import ApplicationSettings, Limits
 from protocol.registration import RegistrationError
 from protocol.settings import Duration
@@ -285,11 +285,11 @@ def test_one_address_may_have_so_many_connections_and_no_more() -> None:
             assert browser.get("/").status == 404
 
 
-def test_behind_a_unix_socket_there_may_be_anybody() -> None:
+def test_behind_a_proxy_there_may_be_anybody() -> None:
     front = Front(Limits(connections_per_address=1), {})
 
     class Connection:
-        peer = UNIX
+        is_shared = True
 
     connections = [Connection(), Connection()]
     assert [front.admit(each) for each in connections] == [True, True]  # type: ignore[arg-type]  # all that is asked
