@@ -126,7 +126,8 @@ def worker(
     from worker.process import run
 
     configure_log()
-    if settings.processes is None:
+    # Somebody who does not import the application must be there to replace the process that does.
+    if settings.processes is None and not settings.reload:
         return _run_alone(run, settings)
     from worker.pool import Pool
 

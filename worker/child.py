@@ -1,7 +1,10 @@
 """A child process: as its parent knows it, and how it begins and ends its own life.
 
-A child talks to its parent through a pipe whose number is in ``LRWP_READY_FD``: one byte once it is ready for
-work, or ``!`` and a sentence that says why it never will be.
+A child talks to its parent through a pipe whose number is in ``LRWP_READY_FD``::
+
+    one byte                  it is ready for work
+    ! SENTENCE                it never will be, and this is why; nothing comes after it
+    @ STAMP PATH, a line      its code is from this file, which looked like this before it was read
 """
 
 from __future__ import annotations
@@ -44,16 +47,30 @@ class Process:
         started: when it was started, by its parent's clock.
         leads_group: whether it and what it starts are a process group of their own.
         lines: what it writes to STDOUT and STDERR.
+        is_ready: whether it has said that it is ready for work.
+        files: the files that its code is from, and their stamps; whoever has read them empties it.
         is_overdue: whether it was killed because it did not end in time.
     """
 
-    __slots__ = ("_report", "is_overdue", "label", "leads_group", "lines", "pid", "started")
+    __slots__ = (
+        "_report",
+        "files",
+        "is_overdue",
+        "is_ready",
+        "label",
+        "leads_group",
+        "lines",
+        "pid",
+        "started",
+    )
 
     def __init__(self, label: str, pid: int, started: float, *, leads_group: bool = False) -> None:
         self.label = label
         self.pid = pid
         self.started = started
         self.leads_group = leads_group
+        self.is_ready = False
+        self.files: dict[str, str] = {}
         self.is_overdue = False
         self.lines = {STDOUT: Lines(), STDERR: Lines()}
         self._report = b""
@@ -64,16 +81,22 @@ class Process:
     def take_report(self, data: bytes) -> None:
         """Take in what the child wrote into the pipe for reports."""
         self._report += data
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it has said that it is ready for work."""
-        return bool(self._report.partition(b"!")[0])
+        while self._report and not self._report.startswith(b"!"):
+            if not self._report.startswith(b"@"):
+                self.is_ready = True
+                self._report = self._report[1:]
+                continue
+            line, end, rest = self._report.partition(b"\n")
+            if not end:  # the rest of it is on the way
+                return
+            stamp, _, path = line[1:].partition(b" ")
+            self.files[os.fsdecode(path)] = stamp.decode()
+            self._report = rest
 
     @property
     def failure(self) -> str:
         """The sentence in which it said why it cannot work; empty if it did not."""
-        return self._report.partition(b"!")[2].decode(errors="replace")
+        return self._report[1:].decode(errors="replace") if self._report.startswith(b"!") else ""
 
     def send(self, number: int) -> None:
         """Send it a signal; SIGKILL goes to all of its group."""
@@ -82,6 +105,12 @@ class Process:
                 os.killpg(self.pid, number)
             else:
                 os.kill(self.pid, number)
+
+
+def tell_file(report: int, path: str, stamp: str) -> None:
+    """Tell our parent, through the pipe with this number, of a file that our code is from."""
+    with suppress(OSError):  # it is gone, and nobody wants to know any more
+        os.write(report, b"@%s %s\n" % (stamp.encode(), os.fsencode(path)))
 
 
 def describe_end(code: int) -> str:

@@ -7,7 +7,8 @@ does about a process that ended::
     RECYCLE             it has served its number of requests: replaced at once
     anything else       replaced: at once, or after a back-off if it died within seconds of its start
 
-SIGTERM and SIGINT drain, a second SIGINT kills, SIGHUP replaces the processes one after another.
+SIGTERM and SIGINT drain, a second SIGINT kills, SIGHUP replaces the processes one after another. In
+development mode a file that changes does the same as SIGHUP.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol.errors import LrwpError
 from worker.backoff import Backoff
-from worker.child import READY_FD, Process, describe_end
+from worker.child import READY_FD, Process, describe_end, tell_file
 from worker.output import Output
 from worker.supervision import Supervisor
+from worker.watching import Imports, Watch
 
 if TYPE_CHECKING:
     from worker.settings import WorkerSettings
@@ -38,6 +40,13 @@ SETTLED: Final = 5.0
 
 READY_TIMEOUT: Final = 60.0
 """Seconds that a process which replaces another gets to become ready."""
+
+LOOK: Final = 0.5
+"""Seconds between two looks at whether a file has changed."""
+
+_SETTLE: Final = 0.1
+"""Seconds for which no file may have changed before the processes are replaced: editors save in several
+steps, and a version control system changes many files."""
 
 _FIRST_PAUSE: Final = 1.0
 """Least seconds before the second try of a process that could not start, while none of the pool has started:
@@ -116,6 +125,7 @@ class Pool:
         run: what each of them does, given its own settings and its label; it returns its exit code.
         backoff: makes the back-off of a place.
         ready_timeout: seconds that a process which replaces another gets to become ready.
+        look: in development mode, seconds between two looks at whether a file has changed.
     """
 
     def __init__(
@@ -125,6 +135,7 @@ class Pool:
         *,
         backoff: Callable[[], Backoff] = Backoff,
         ready_timeout: float = READY_TIMEOUT,
+        look: float = LOOK,
     ) -> None:
         labels = name_processes(settings)
         self._settings = settings
@@ -137,6 +148,9 @@ class Pool:
         self._to_renew: deque[Place] = deque()
         self._succession: Succession | None = None
         self._leaving: Process | None = None
+        self._watch = Watch()
+        self._seconds_to_look = look
+        self._changed: list[str] = []
         # Who started us wants to hear when all are ready; that is not our processes' business.
         self._report_to = os.environ.pop(READY_FD, None)
 
@@ -148,6 +162,8 @@ class Pool:
         """Fill all places."""
         for place in self._places:
             self._fill(place)
+        if self._settings.reload:
+            self._supervisor.after(self._seconds_to_look, self._look)
 
     def on_lines(self, process: Process, stream: int, lines: list[bytes]) -> None:
         """Pass on what a process wrote, under its label."""
@@ -175,6 +191,8 @@ class Pool:
         # A file of its own: the application's side closes the other one, and its number may be used again.
         report = os.dup(int(os.environ[READY_FD]))
         os.environ.update(self._settings.env)
+        if self._settings.reload:
+            Imports(partial(tell_file, report)).install()
         try:
             return self._run(replace(self._settings, processes=None, label=(label,)), label)
         except LrwpError as error:
@@ -182,7 +200,9 @@ class Pool:
             return 1
 
     def on_report(self, process: Process) -> None:
-        """A process is ready for work: then one that it replaces may leave."""
+        """A process is ready for work: then one that it replaces may leave. Or it has named its files."""
+        self._watch.add(process.files)
+        process.files.clear()
         if not process.is_ready:
             return
         self._was_ready = True
@@ -228,7 +248,17 @@ class Pool:
         self._supervisor.after(seconds, partial(self._fill, place))
 
     def _on_false_start(self, place: Place, process: Process) -> None:
-        """Give up if no process of the pool could start; the reasons are told once, at the end."""
+        """Give up if no process of the pool could start; the reasons are told once, at the end.
+
+        In development mode it is worth another try, silent while the reason is the same: the next change of
+        a file, or of a database that is still starting, may mend it.
+        """
+        if self._settings.reload:
+            if process.failure not in [each.failure for each in self._places]:
+                self._output.say(f"{process.failure}; a change of the code will be tried at once")
+            place.failure = process.failure
+            self._supervisor.after(max(_FIRST_PAUSE, place.backoff.next()), partial(self._fill, place))
+            return
         place.failure = place.failure or process.failure
         if all(place.failure for place in self._places):
             for sentence in dict.fromkeys(place.failure for place in self._places):
@@ -252,11 +282,31 @@ class Pool:
 
     def on_renew(self) -> None:
         """Replace the processes one after another, each as soon as the one before it has left."""
-        is_under_way = self._succession is not None or self._leaving is not None
-        self._to_renew = deque(self._places)
         self._output.say("replacing the processes one after another")
-        if not is_under_way:
+        self._renew()
+
+    def _renew(self) -> None:
+        self._to_renew = deque(self._places)
+        if self._succession:
+            # What it has loaded may be outdated, and broken.
+            heir, self._succession = self._succession.heir, None
+            self._supervisor.terminate(heir, self._settings.drain_timeout)
+        if self._leaving is None:
             self._renew_next()
+
+    def _look(self) -> None:
+        """Replace the processes when files have changed, and have then been left alone for a moment."""
+        if self._supervisor.is_stopping:
+            return
+        changed = self._watch.look()
+        self._changed += changed
+        if self._changed and not changed:
+            self._output.say(f"{_list_files(self._changed)} changed: replacing the processes")
+            self._changed.clear()
+            for place in self._places:
+                place.failure = ""  # whatever it is next, it is news
+            self._renew()
+        self._supervisor.after(_SETTLE if changed else self._seconds_to_look, self._look)
 
     def _renew_next(self) -> None:
         self._leaving = None
@@ -269,7 +319,8 @@ class Pool:
             else:
                 self._begin_succession(place)
                 return
-        self._output.say("all processes have been replaced")
+        if all(place.is_served for place in self._places):
+            self._output.say("all processes have been replaced")
 
     def _begin_succession(self, place: Place) -> None:
         heir = self._start(place)
@@ -283,10 +334,11 @@ class Pool:
         self._succession = None
         place = succession.place
         self._leaving, place.process = place.process, succession.heir
-        if self._leaving is None:  # it died before its time
-            self._renew_next()
-        else:
+        if self._leaving is not None:
             self._supervisor.terminate(self._leaving, self._settings.drain_timeout)
+        # What died before its time has left, and no stream that goes on is to hold up who works on the code.
+        if self._leaving is None or self._settings.reload:
+            self._renew_next()
 
     def _on_late(self, succession: Succession) -> None:
         if succession is self._succession and not self._supervisor.is_stopping:
@@ -307,6 +359,14 @@ class Pool:
         """Have all processes drain."""
         for process in self._supervisor.processes.values():
             self._supervisor.terminate(process, self._settings.drain_timeout)
+
+
+def _list_files(paths: list[str]) -> str:
+    """Name the first of some files as seen from the current folder, and say how many others there are."""
+    first, *others = dict.fromkeys(paths)
+    relative = os.path.relpath(first)
+    name = first if relative.startswith(os.pardir) else relative
+    return f"{name} and {len(others)} more have" if others else f"{name} has"
 
 
 def _reason(process: Process, code: int) -> str:

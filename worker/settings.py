@@ -52,6 +52,12 @@ class WorkerSettings:
         default="",
         flag="--database",
     )
+    reload: bool = setting(
+        "For development: replace the processes whenever a file of the application's code changes, read"
+        " templates anew at each use, and show tracebacks, with source code, to whoever meets an error.",
+        default=False,
+        flag="--reload",
+    )
     label: tuple[str, ...] = setting(
         "What to call a process in logs and tables; given several times, one for each process of the pool.",
         default=(),

@@ -27,6 +27,14 @@ def test_a_process_that_was_ready_may_still_say_why_it_went() -> None:
     assert (process.is_ready, process.failure) == (True, "the secret was changed")
 
 
+def test_a_process_names_its_files_however_they_arrive() -> None:
+    process = Process("ONE", 12, 0.0)
+    for byte in b"@1/2/3 /shop/a file!.py\n+@- /shop/two.py\n!no":
+        process.take_report(bytes([byte]))
+    assert process.files == {"/shop/a file!.py": "1/2/3", "/shop/two.py": "-"}
+    assert (process.is_ready, process.failure) == (True, "no")
+
+
 def test_a_process_says_who_it_is() -> None:
     process = Process("ONE", 12, 0.0)
     assert repr(process) == "<Process ONE, 12>"

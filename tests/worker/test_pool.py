@@ -433,6 +433,116 @@ def test_a_process_that_dies_while_its_heir_starts_is_followed_by_it(start: Star
     assert program.wait() == 0
 
 
+def test_hangup_while_an_heir_starts_starts_another(start: Start, tmp_path: Path) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            if is_first(label):
+                return serve(label)
+            if is_first("second"):
+                print("the second hangs")
+                threading.Event().wait()
+            return serve(label)
+        """,
+        settings="processes=1",
+    )
+    first = pid_of(program, "main-1")
+    program.send(signal.SIGHUP)
+    program.wait_for("the second hangs")
+    program.send(signal.SIGHUP)
+    assert pid_of(program, "main-1") != first
+    program.wait_for("all processes have been replaced")
+    program.send(signal.SIGTERM)
+    assert program.wait() == 0
+
+
+# Development mode
+
+CODE = """
+def run(settings, label):
+    sys.path.insert(0, os.getcwd())
+    try:
+        import code1
+    except Exception as error:
+        raise LrwpError(f"{type(error).__name__}: {error}")
+    print("this is", code1.VERSION)
+    return serve(label)
+"""
+RELOADING = {"settings": "processes=2, reload=True", "pool": "look=0.02"}
+
+
+def test_a_file_that_changes_replaces_the_processes(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "code1.py").write_text("VERSION = 1")
+    program = start(CODE, **RELOADING)
+    program.wait_for_all("main-1 serves", "main-2 serves")
+    (tmp_path / "code1.py").write_text("VERSION = 2.0")
+    program.wait_for("^lrwp: code1.py has changed: replacing the processes$")
+    program.wait_for_all("this is 2.0", "main-1 serves", "main-1 drained")
+    program.wait_for_all("this is 2.0", "main-2 serves", "main-2 drained")
+    program.send(signal.SIGTERM)
+    assert program.wait() == 0
+
+
+def test_broken_code_leaves_the_old_processes_and_the_next_change_is_tried(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "code1.py").write_text("VERSION = 1")
+    program = start(CODE, settings="processes=1, reload=True", pool="look=0.02")
+    program.wait_for("main-1 serves")
+    (tmp_path / "code1.py").write_text("import other1")
+    program.wait_for(
+        "^lrwp: the new main-1 could not go on: ModuleNotFoundError: No module named 'other1';"
+        " the old processes stay as they are"
+    )
+    (tmp_path / "other1.py").write_text("VERSION =")
+    program.wait_for("^lrwp: other1.py has changed: ")
+    program.wait_for("^lrwp: the new main-1 could not go on: SyntaxError")
+    assert "drained" not in program.output
+    (tmp_path / "code1.py").write_text("VERSION = 1 / 0")
+    program.wait_for("^lrwp: the new main-1 could not go on: ZeroDivisionError")
+    (tmp_path / "code1.py").write_text("VERSION = 1 / 1")  # as long, and perhaps within the same second
+    program.wait_for("this is 1.0")
+    program.wait_for_all("drained", "all processes have been replaced")
+
+
+def test_code_that_is_broken_from_the_start_is_told_once_and_tried_when_it_changes(
+    start: Start, tmp_path: Path
+) -> None:
+    program = start(CODE, **RELOADING)
+    promise = "; a change of the code will be tried at once$"
+    program.wait_for(f"^lrwp: ModuleNotFoundError: No module named 'code1'{promise}")
+    (tmp_path / "code1.py").write_text("1 / 0")
+    program.wait_for(f"^lrwp: ZeroDivisionError: division by zero{promise}")
+    (tmp_path / "code1.py").write_text("VERSION = 'well'")
+    program.wait_for_all("this is well", "main-1 serves", "main-2 serves")
+    program.send(signal.SIGTERM)
+    assert program.wait() == 0
+    assert program.output.count("a change of the code") == 2
+
+
+def test_a_process_that_still_drains_does_not_hold_up_the_next_change(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "code1.py").write_text("VERSION = 1")
+    program = start(
+        CODE.replace("return serve(label)", "serve(label)\n    threading.Event().wait(60)"),
+        settings="processes=1, reload=True, drain_timeout=0.5",
+        pool="look=0.02",
+    )
+    program.wait_for("main-1 serves")
+    for version in ("2.0", "3.00"):
+        (tmp_path / "code1.py").write_text(f"VERSION = '{version}'")
+        program.wait_for_all(f"this is {version}", "main-1 drained")
+    program.wait_for("main-1 had not finished after 0.5 s and was killed")
+
+
+def test_without_development_mode_nothing_is_watched(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "code1.py").write_text("VERSION = 1")
+    program = start(CODE, settings="processes=1", pool="look=0.02")
+    program.wait_for("main-1 serves")
+    (tmp_path / "code1.py").write_text("VERSION = 2.0")
+    with pytest.raises(AssertionError, match="did not come"):
+        program.wait_for("changed", patience=0.4)
+
+
 def test_a_pool_under_another_supervisor_reports_when_all_its_processes_are_ready(start: Start) -> None:
     program = start(
         """
