@@ -1,0 +1,66 @@
+"""pages: a site that is kept in a table, and edited in the browser.
+
+::
+
+    PAGES_PASSWORD=... lrwp worker apps.pages:app --path / --database sqlite:///pages.db
+
+SQLite or PostgreSQL, and as many workers as you like: the first one to start makes the tables and fills them
+with sample pages, and what one of them saves the others show with the next request.
+
+Environment variables:
+
+* ``PAGES_PASSWORD``: the password of the editor named ``editor``. Who starts a worker with another one
+  changes it. Without any, everybody reads and nobody edits.
+* ``PAGES_HINT``: what the login page tells visitors, for demonstrations.
+"""
+
+from __future__ import annotations
+
+import os
+
+from apps.pages import navigation, samples, schema
+from apps.pages.editing import Delete, Edit, New, list_pages
+from apps.pages.editors import set_password
+from apps.pages.login import Login, LoginNeededError, ask_for_login, log_out
+from apps.pages.site import refuse, show, show_error, show_home, with_policy
+from worker import Application, Sessions, StaticFolder
+from worker.errors import StartError
+
+EDITOR = "editor"
+YEAR = 365 * 24 * 60 * 60
+
+app = Application("pages")
+app.wrap(with_policy)
+app.wrap(Sessions())
+
+app.get("/")(show_home)
+app.get("/page/{name}")(show)
+app.mount("/static", StaticFolder("static", max_age=YEAR))  # its address changes when a file in it does
+
+app.servlet("/login?{to}")(Login)
+app.post("/logout")(log_out)
+
+app.get("/edit/")(list_pages)
+app.servlet("/edit/new")(New)
+app.servlet("/edit/page/{name}")(Edit)
+app.servlet("/edit/page/{name}/delete")(Delete)
+
+app.on_error(404)(show_error)
+app.on_error(403)(refuse)
+app.on_error(LoginNeededError)(ask_for_login)
+
+
+@app.on_start
+def prepare() -> None:
+    """Make what is missing in the database: tables, sample pages, and the editor's password.
+
+    Raises:
+        StartError: the worker was given no database.
+    """
+    if app.database is None:
+        raise StartError("pages are kept in a database: start the worker with --database sqlite:///pages.db")
+    with app.database.exclusively() as db:
+        schema.create(db, samples.PAGES)
+        if password := os.environ.get("PAGES_PASSWORD"):
+            set_password(db, EDITOR, password)
+    navigation.forget()  # what is known is of the database that was used before
