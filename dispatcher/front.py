@@ -220,9 +220,9 @@ class Front:
         if self.leaving and not any(self._is_waited_for(claim.name) for claim in claims):
             raise RejectedError("draining", "this dispatcher is stopping")
         self._check(claims)
-        for other in list(self.links):
-            if other.registration is not None and other.registration.instance == registration.instance:
-                other.fence()
+        twin = self._find_twin(registration)
+        if twin is not None:
+            twin.fence()
         queues = {claim.name: self._queue(claim.name) for claim in claims}
         for claim in claims:
             self._claim(queues[claim.name], claim)
@@ -231,6 +231,26 @@ class Front:
         link = Link(_name_of(registration), registration.window, connection)
         connection.accept(link, registration)
         self.broker.join(link, queues.values(), self.now())
+
+    def _find_twin(self, registration: Registration) -> LinkConnection | None:
+        """Return the link that is registered as the same instance, and is to make room.
+
+        Raises:
+            RegistrationError: it serves what the new link does not, for which no right has been proved.
+        """
+        for other in self.links:
+            if other.link not in self.broker.links or other.registration is None:
+                continue
+            if other.registration.instance != registration.instance:
+                continue
+            names = {claim.name for claim in registration.applications}
+            if not names.issuperset(claim.name for claim in other.registration.applications):
+                raise RegistrationError(
+                    f"the instance {registration.instance} is registered for other applications:"
+                    " give each worker one of its own"
+                )
+            return other
+        return None
 
     def _is_waited_for(self, name: str) -> bool:
         """Whether a request that we have accepted waits for a worker of this application."""

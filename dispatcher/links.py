@@ -327,8 +327,20 @@ class LinkConnection(asyncio.Protocol):
         self._settle()
 
     def fence(self) -> None:
-        """Cut the link off because its worker has registered anew on another connection."""
-        self._drop("its worker has registered again")
+        """End the link because its worker, or a twin of it, has registered on another connection.
+
+        Requests that still wait to be written are not: another worker has them now.
+        """
+        sentence = (
+            "another link has registered as this instance: name each dispatcher once, and give each worker an"
+            " instance of its own"
+        )
+        log.warning("link fenced", link=self.link.name if self.link else "-", peer=self.peer)
+        self._outbox = [self._end.rejected("fenced", sentence)]
+        self._settle()
+        self._flush()
+        self._heard_at = self._station.now()
+        self._transport.close()
 
     # ── Bytes out ────────────────────────────────────────────────────────────────────────────────
 

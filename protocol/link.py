@@ -8,7 +8,8 @@ leads. Everything else is a protocol error, and the link is dropped::
                         └─challenge──▶ challenged              │ registered
                                            └──register──▶ proved
 
-Every state leads to *lost* as well: by ``rejected`` from asked and proved, by the connection's end from any.
+Every state leads to *lost* as well: by ``rejected`` from asked and proved, and from serving and draining when
+another link takes this one's place; by the connection's end from any.
 
 A serving link is *idle* when it holds no exchange and *busy* when it holds one or more. The laws of what it
 holds:
@@ -66,6 +67,7 @@ TRANSITIONS: Final[dict[State, dict[int, State]]] = {
         m.PONG: State.SERVING,
         m.DRAIN: State.SERVING,
         m.DRAINING: State.DRAINING,
+        m.REJECTED: State.LOST,
     },
     # A request may have crossed the worker's `draining` on the wire: the worker refuses it, unbegun.
     State.DRAINING: {
@@ -77,6 +79,7 @@ TRANSITIONS: Final[dict[State, dict[int, State]]] = {
         m.PING: State.DRAINING,
         m.PONG: State.DRAINING,
         m.DRAIN: State.DRAINING,
+        m.REJECTED: State.LOST,
     },
     State.LOST: {},
 }

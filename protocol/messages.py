@@ -95,6 +95,7 @@ REJECTIONS: Final[dict[str, str]] = {
     "proof": "the proof is missing, wrong, or not for these applications",
     "registration": "a field of the registration cannot be used",
     "draining": "the dispatcher is leaving; another one may already be listening",
+    "fenced": "another link has registered as this instance and taken this one's place",
 }
 """Codes of ``rejected`` and what they mean. ``draining`` is worth another try; the others need a person."""
 

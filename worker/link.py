@@ -32,6 +32,7 @@ class Link:
     Attributes:
         is_registered: whether the dispatcher has accepted us.
         heartbeat: seconds between two pings of an idle link, once we are registered.
+        is_fenced: whether another link has taken our place at the dispatcher.
         cancelled: the exchanges for which nobody waits any more.
 
     Args:
@@ -54,6 +55,7 @@ class Link:
         prefix: Callable[[str, bytes], str],
     ) -> None:
         self.is_registered = False
+        self.is_fenced = False
         self.heartbeat = 0.0
         self.cancelled: set[int] = set()
         self._socket = sock
@@ -191,7 +193,10 @@ class Link:
         self.heartbeat = heartbeat / 1000
 
     def on_rejected(self, code: str, sentence: str) -> None:
-        """Note that we are not wanted."""
+        """Note that we are not wanted, or not any more."""
+        if self.is_registered:
+            self.is_fenced = True
+            raise LinkLostError(sentence)
         raise RejectedError(code, sentence)
 
     def on_request(

@@ -128,7 +128,8 @@ class Links:
 
         Raises:
             UnreachableError: no dispatcher has ever accepted us, and our patience is at its end.
-            RejectedError: a dispatcher does not want us, and none has ever wanted us.
+            RejectedError: a dispatcher does not want us, and none has ever wanted us; or others have taken
+                our place at all of them.
         """
         if self._give_up_at == NEVER:
             self._give_up_at = self._now + self._patience
@@ -184,7 +185,11 @@ class Links:
         return any(dispatcher.link is not None for dispatcher in self._dispatchers)
 
     def lose(self, link: Link, reason: str) -> None:
-        """Give up a link, and dial its dispatcher anew."""
+        """Give up a link, and dial its dispatcher anew.
+
+        Raises:
+            RejectedError: others have taken our place at all dispatchers.
+        """
         for dispatcher in self._dispatchers:
             if dispatcher.link is link:
                 self._lose(dispatcher, reason)
@@ -286,9 +291,21 @@ class Links:
         link = dispatcher.link
         assert link is not None  # noqa: S101 - the callers have looked
         self._hang_up(dispatcher)
+        if link.is_fenced:
+            self._give_up(dispatcher, reason)
+            return
         if not self._is_leaving and (link.is_registered or self._was_registered):
             log.warning("link lost", dispatcher=str(dispatcher.address), reason=reason)
         self._miss(dispatcher, reason)
+
+    def _give_up(self, dispatcher: Dispatcher, reason: str) -> None:
+        """Leave a dispatcher to the link that has taken our place: we would fence each other for ever.
+
+        It may be our own, if two addresses lead to one dispatcher.
+        """
+        log.warning("link given up", dispatcher=str(dispatcher.address), reason=reason)
+        if not self._is_leaving and all(each.due == NEVER for each in self._dispatchers):
+            raise RejectedError("fenced", reason)
 
     def _hang_up(self, dispatcher: Dispatcher) -> None:
         """End whatever connection there is to a dispatcher."""

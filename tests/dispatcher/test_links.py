@@ -6,7 +6,7 @@ import http.client
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -166,13 +166,79 @@ def test_a_second_link_with_an_instance_id_fences_the_first(
     peer.expect_request()
     with house.peer(instance="peer") as heir:
         heir.register()
-        peer.expect_end()
+        assert peer_is_rejected(peer) == (
+            "fenced",
+            "another link has registered as this instance: name each dispatcher once, and give each worker an"
+            " instance of its own",
+        )
         request = heir.expect_request()
         assert (request.exchange, request.attempt) == (1, 2)
         heir.answer(request.exchange, b"from the heir")
         assert browser.read().body == b"from the heir"
         assert house.do(lambda: len(house.front.broker.links)) == 1
         assert serves(house, heir)
+
+
+def test_what_a_fenced_worker_had_begun_is_settled_as_if_it_had_died_and_its_late_reply_goes_nowhere(
+    house: House, peer: Peer, browser: Browser
+) -> None:
+    browser.ask("POST", "/pages")
+    exchange = peer.expect_request().exchange
+    late = peer.end.response(exchange, 200, b"", b"late", True)
+    with house.peer(instance="peer") as heir:
+        heir.register()
+        assert browser.read().status == 502
+        with suppress(OSError):
+            peer.socket.sendall(late)
+        browser.ask("POST", "/pages")
+        request = heir.expect_request()
+        assert request.attempt == 1
+        heir.answer(request.exchange, b"from the heir")
+        assert browser.read().body == b"from the heir"
+
+
+def test_a_fenced_worker_gets_nothing_that_was_still_to_be_written(house: House, peer: Peer) -> None:
+    connection = house.connection_of(peer)
+    exchange = an_exchange("POST", "/pages")
+
+    def hand_over_and_fence() -> None:
+        house.front.handle(exchange)
+        connection.fence()
+
+    house.do(hand_over_and_fence)
+    assert peer_is_rejected(peer)[0] == "fenced"
+    with house.peer(instance="other") as other:
+        request = other.register().expect_request()
+        assert (request.method, request.attempt) == ("POST", 2)
+        other.answer(request.exchange)
+        house.until(lambda: exchange.client.status == 200)  # type: ignore[attr-defined]  # it is a FakeClient
+
+
+def test_a_fenced_worker_that_does_not_read_does_not_keep_its_link(house: House, peer: Peer) -> None:
+    connection = house.connection_of(peer)
+    house.do(lambda: connection._transport.write(bytes(50_000_000)))
+    with house.peer(instance="peer") as heir:
+        heir.register()
+        with house.peer(instance="peer") as third, capture_logs() as log:
+            third.register()
+            assert peer_is_rejected(heir)[0] == "fenced"
+            assert [entry["event"] for entry in log] == ["link fenced", "link joined"]
+            house.pass_time(CLOSING_TIME + 0.1)
+            house.until(lambda: len(house.front.links) == 1)
+            assert serves(house, third)
+
+
+def test_an_instance_is_not_fenced_for_the_sake_of_other_applications(house: House, peer: Peer) -> None:
+    with house.peer("shop", instance="peer") as stranger:
+        stranger.say("register", stranger.registration, stranger.nonce)
+        assert peer_is_rejected(stranger) == (
+            "registration",
+            "the instance peer is registered for other applications: give each worker one of its own",
+        )
+    assert serves(house, peer)
+    with house.peer("shop", "pages", instance="peer") as heir:
+        assert serves(house, heir.register())
+        assert peer_is_rejected(peer)[0] == "fenced"
 
 
 # The secret

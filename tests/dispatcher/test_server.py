@@ -116,6 +116,18 @@ def test_a_short_secret_is_refused(tmp_path: Path) -> None:
     assert "a secret in secret is too short: write at least 16 characters; each line is one" in line
 
 
+def test_a_worker_that_reaches_one_dispatcher_by_two_addresses_serves_it_over_one(tmp_path: Path) -> None:
+    (tmp_path / "site1.py").write_text(SITE)
+    with a_dispatcher(tmp_path) as dispatcher:
+        second = dispatcher.link.replace("127.0.0.1", "localhost")
+        with a_worker(tmp_path, "site1:app", "--dispatcher", second, to=dispatcher.link) as worker:
+            worker.wait_for("warning link given up .*name each dispatcher once")
+            dispatcher.wait_for_links(1)
+            assert dispatcher.get("/pages") == b"shown"
+            worker.send(signal.SIGTERM)
+            assert worker.wait() == 0
+
+
 OWN = """
 [applications.pages]
 secret_file = "own"

@@ -104,5 +104,5 @@ def test_a_message_with_an_exchange_names_it_first() -> None:
 
 
 def test_rejections_are_codes_with_a_meaning() -> None:
-    assert list(REJECTIONS) == ["version", "proof", "registration", "draining"]
+    assert list(REJECTIONS) == ["version", "proof", "registration", "draining", "fenced"]
     assert all(REJECTIONS.values())

@@ -159,6 +159,50 @@ def test_a_worker_that_was_accepted_once_tries_again_when_it_is_rejected(dispatc
             let_go(worker, link)
 
 
+def test_a_worker_whose_place_another_link_has_taken_gives_up_and_says_why(
+    dispatcher: FakeDispatcher,
+) -> None:
+    with a_worker(echo, dispatcher) as worker, dispatcher.registered() as link:
+        link.say("rejected", "fenced", "a sentence")
+        error = worker.ended()
+    assert isinstance(error, RejectedError)
+    assert (error.code, str(error)) == ("fenced", "a sentence")
+
+
+def test_a_worker_hears_that_it_is_fenced_while_it_reads_a_body(dispatcher: FakeDispatcher) -> None:
+    with a_worker(echo, dispatcher) as worker, dispatcher.registered() as link:
+        link.request("POST", body=b"half", last=False)
+        link.say("rejected", "fenced", "a sentence")
+        error = worker.ended()
+    assert (type(error), str(error)) == (RejectedError, "a sentence")
+
+
+def test_a_worker_that_is_fenced_at_one_dispatcher_goes_on_serving_the_others(
+    dispatcher: FakeDispatcher,
+) -> None:
+    with (
+        FakeDispatcher() as other,
+        a_worker(echo, dispatcher, other) as worker,
+        dispatcher.registered() as link,
+        other.registered() as kept,
+        capture_logs() as log,
+    ):
+        link.say("rejected", "fenced", "a sentence")
+        link.expect_end()
+        kept.request("POST", body=b"still here")
+        assert kept.expect_response().body == b"still here"
+        let_go(worker, kept)
+    assert [entry["event"] for entry in log if entry["log_level"] == "warning"] == ["link given up"]
+
+
+def test_a_worker_that_is_fenced_while_it_leaves_has_left(dispatcher: FakeDispatcher) -> None:
+    with a_worker(echo, dispatcher) as worker, dispatcher.registered() as link:
+        worker.serving.drain()
+        link.expect("draining")
+        link.say("rejected", "fenced", "a sentence")
+        assert worker.ended() is None
+
+
 def test_who_started_a_worker_is_told_once_that_it_is_registered(dispatcher: FakeDispatcher) -> None:
     told: list[None] = []
     with (
