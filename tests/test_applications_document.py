@@ -7,10 +7,14 @@ import os
 import re
 import shlex
 import signal
+import sqlite3
 import subprocess
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import pytest
 
 import worker.forms
 from tests.programs import Program, in_session, running
@@ -162,7 +166,8 @@ class Author(Reader):
 
     def _read_log(self, block: Block) -> None:
         """Make sure that the worker's log has these lines, in this order."""
-        worker = self._windows["lrwp worker"]
+        worker = self._windows.get("lrwp worker")
+        assert worker is not None, f"no worker runs whose log could say this: {block.text}"
         parts = [re.escape(line.strip()) for line in block.text.splitlines() if line != "…"]
         worker.wait_for("(?s:.*)".join(parts), 1)
 
@@ -214,6 +219,36 @@ def test_who_follows_the_document_gets_what_it_shows(tmp_path: Path, postgresql:
         log = author.leave()
     shown = [block.text for block in BLOCKS if block.language == "text"]
     assert log.count(" error ") == sum(text.startswith("error ") for text in shown), log
+    with closing(sqlite3.connect(tmp_path / "shelf.db")) as database:  # what was refused was undone
+        assert database.execute("SELECT book_id, reader FROM loan").fetchall() == [(1, "Ann")]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        Block("ruby", "puts 1\n", "Write `shelf.rb`:"),
+        Block("", "a block of no language\n", ""),
+        Block("python", "answer = 42\n", "This is in no file:"),
+        Block("text", "a line that no log has\n", ""),
+        Block("console", "$ echo one\ntwo\n", ""),
+    ],
+    ids=lambda block: block.language,
+)
+def test_a_block_that_cannot_be_followed_is_noticed(block: Block, tmp_path: Path) -> None:
+    with Author(tmp_path, "") as author, pytest.raises(AssertionError):
+        author.take(block)
+
+
+def test_what_is_added_is_new_and_what_is_changed_is_there() -> None:
+    module = "import a\n\n\ndef one():\n    return 1\n"
+    assert joined(module, "import b\n\n\n@b\ndef two(): ...\n", is_change=False) == (
+        "import a\nimport b\n\n\ndef one():\n    return 1\n\n\n@b\ndef two(): ...\n"
+    )
+    assert joined(module, "def one(): ...\n", is_change=True) == "import a\n\n\ndef one(): ...\n"
+    with pytest.raises(AssertionError):
+        joined(module, "def one(): ...\n", is_change=False)
+    with pytest.raises(AssertionError):
+        joined(module, "def two(): ...\n", is_change=True)
 
 
 # ── Facts ────────────────────────────────────────────────────────────────────────────────────────
