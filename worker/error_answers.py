@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from worker.calls import ErrorCall
 from worker.error_page import error_page
@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 
 class ErrorHandlers:
-    """The handlers for errors of one router."""
+    """The handlers for errors of one router.
+
+    Attributes:
+        leave_faults: whether handlers for whatever goes wrong, those for 500 and for Exception, are passed
+            over. So it is in development mode, for all: who sees such a page there wants the traceback, which
+            these pages hide. A handler for a class of its own is a part of what the application does, and so
+            is one for 500 where HttpError(500) was raised on purpose.
+    """
+
+    leave_faults: ClassVar = False
 
     def __init__(self) -> None:
         self._handlers: dict[int | type[Exception], Handler] = {}
@@ -45,6 +54,8 @@ class ErrorHandlers:
         if not self._handlers:
             return None
         for cls in type(error).__mro__:
+            if cls is Exception and self.leave_faults:
+                return None
             if cls is HttpError and isinstance(error, HttpError):
                 return self._handlers.get(error.status) or self._handlers.get(HttpError)
             if cls in self._handlers:
@@ -73,7 +84,7 @@ def answer_error(request: Request, error: Exception) -> Response | None:
     if not is_answer and _is_about_link(error):
         return None
     handler = _find(request, error)
-    if handler is None and not is_answer:
+    if handler is None and not is_answer and not ErrorHandlers.leave_faults:
         handler = _find(request, HttpError(500))
         if handler is not None:
             _log(request)

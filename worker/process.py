@@ -19,10 +19,11 @@ import structlog
 
 from protocol.errors import LrwpError, SettingsError
 from protocol.registration import Claim, Registration, read_registration, read_secrets
+from worker import development
 from worker.child import LABEL, READY_FD
 from worker.loading import load
 from worker.pool import RECYCLE
-from worker.serving import Serving
+from worker.serving import Serving, plain_page
 from worker.wsgi import wsgi_handle
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def run(settings: WorkerSettings, label: str | None = None) -> int:
     """
     if label is not None:
         os.environ[LABEL] = label
+    if settings.reload:
+        development.begin()
     target, default_name = load(settings.target, settings.kind)
     if settings.database:
         _use_database(settings, target)
@@ -93,6 +96,11 @@ class Process:
         self._unregistered = settings.threads
         self._lock = threading.Lock()
         secret = _read_secret(settings)
+        fault_page = plain_page
+        if settings.reload:
+            from worker.traceback_page import traceback_page  # noqa: PLC0415 - Jinja2 takes time to import
+
+            fault_page = traceback_page
         self._servings = [
             Serving(
                 handle,
@@ -101,6 +109,7 @@ class Process:
                 secret,
                 is_finished=self._is_finished,
                 on_registered=self._on_registered,
+                fault_page=fault_page,
             )
             for number in range(settings.threads)
         ]

@@ -37,7 +37,20 @@ then we look at what it says before we begin the next."""
 
 
 class BrokenOffError(Exception):
-    """An application failed while its answer was being sent."""
+    """An application failed while its answer was being sent.
+
+    Attributes:
+        error: what it raised.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def plain_page(exchange: Exchange, error: BaseException, status: int) -> Answer:  # noqa: ARG001 - not a word of it
+    """Return the answer that says no more than that something went wrong."""
+    return error_page(status).answer(exchange.method)
 
 
 class Serving:
@@ -51,6 +64,8 @@ class Serving:
         is_finished: whether so many answers are enough; asked after each.
         on_registered: called when the first dispatcher has accepted us.
         patience: seconds after which we give up if no dispatcher has ever accepted us.
+        fault_page: makes the answer, with a whole body, to a request at which the application failed; called
+            with the exception and the status.
 
     Attributes:
         answered: how many requests it has answered.
@@ -67,6 +82,7 @@ class Serving:
         is_finished: Callable[[int], bool] = lambda answered: False,  # noqa: ARG005 - never finished
         on_registered: Callable[[], None] = lambda: None,
         patience: float = PATIENCE,
+        fault_page: Callable[[Exchange, BaseException, int], Answer] = plain_page,
     ) -> None:
         self.answered = 0
         self.is_draining = False
@@ -74,6 +90,7 @@ class Serving:
         self._registration = registration
         self._secret = secret
         self._is_finished = is_finished
+        self._fault_page = fault_page
         self._waiting: deque[tuple[Link, int, Exchange]] = deque()
         self._links = Links(dispatchers, self._link, on_registered, self._on_lost, patience)
         self._prefixes: dict[str, list[str]] = {}
@@ -172,10 +189,10 @@ class Serving:
             raise
         except HeaderError as error:
             log.error("unusable answer", reason=str(error), **_whereabouts(exchange))
-            return error_page(502).answer(exchange.method)
-        except (Exception, SystemExit):
+            return self._fault_page(exchange, error, 502)
+        except (Exception, SystemExit) as error:
             log.exception("application raised", **_whereabouts(exchange))
-            return error_page(500).answer(exchange.method)
+            return self._fault_page(exchange, error, 500)
 
     def _send_pieces(self, link: Link, exchange_id: int, exchange: Exchange, answer: Answer) -> None:
         """Send an answer as it is made, until its end or until nobody waits for it."""
@@ -193,10 +210,10 @@ class Serving:
                 link.look()
                 if exchange_id in link.cancelled:
                     break
-        except BrokenOffError:
+        except BrokenOffError as broken_off:
             if begun:
                 _cut_short(link, exchange_id)
-            status, head, page = error_page(500).answer(exchange.method)
+            status, head, page = self._fault_page(exchange, broken_off.error, 500)
             assert isinstance(page, bytes)  # noqa: S101 - an error page is no stream
             link.respond(exchange_id, status, head, page, True)
             return
@@ -224,9 +241,9 @@ def _pieces(exchange: Exchange, body: bytes | Iterable[bytes]) -> Iterator[bytes
                     yield piece[offset : offset + limits.PIECE]
     except (LinkLostError, ClientLeftError):
         raise
-    except (Exception, SystemExit):
+    except (Exception, SystemExit) as error:
         log.exception("application raised", **_whereabouts(exchange))
-        raise BrokenOffError from None
+        raise BrokenOffError(error) from None
 
 
 def _whereabouts(exchange: Exchange) -> dict[str, str]:
