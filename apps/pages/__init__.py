@@ -24,7 +24,6 @@ from apps.pages.editors import set_password
 from apps.pages.login import Login, LoginNeededError, ask_for_login, log_out
 from apps.pages.site import refuse, show, show_error, show_home, with_policy
 from worker import Application, Sessions, StaticFolder
-from worker.errors import StartError
 
 EDITOR = "editor"
 YEAR = 365 * 24 * 60 * 60
@@ -52,13 +51,7 @@ app.on_error(LoginNeededError)(ask_for_login)
 
 @app.on_start
 def prepare() -> None:
-    """Make what is missing in the database: tables, sample pages, and the editor's password.
-
-    Raises:
-        StartError: the worker was given no database.
-    """
-    if app.database is None:
-        raise StartError("pages are kept in a database: start the worker with --database sqlite:///pages.db")
+    """Make what is missing in the database: tables, sample pages, and the editor's password."""
     with app.database.exclusively() as db:
         schema.create(db, samples.PAGES)
         if password := os.environ.get("PAGES_PASSWORD"):

@@ -14,7 +14,7 @@ from apps.pages import pages
 from apps.pages.layout import KINDS, SiteFormlet, address_of, around, templates
 from apps.pages.login import require_editor
 from apps.pages.navigation import STANDARD
-from apps.pages.pages import ERROR, HOME, NEW, Page, StaleError
+from apps.pages.pages import ERROR, NEEDED, NEW, Page, StaleError
 from apps.pages.schema import LINK_TEXT, NAME, PAGE_SET
 from worker import Form, Response
 from worker.csrf import csrf_field
@@ -65,7 +65,8 @@ class Name(Text):
         name = super().read(unicodedata.normalize("NFC", text))
         if not _NAME.fullmatch(name):
             raise ValueError(
-                "Please use only letters, digits, hyphens, underscores and points, and begin with a letter."
+                "Please use only letters, digits, underscores, hyphens and points, "
+                "with neither a hyphen nor a point in front."
             )
         return name
 
@@ -83,7 +84,10 @@ class NewForm(Form):
     page_set = Entry("Page set", Text(PAGE_SET), description=f"{STANDARD}, or the heading above such pages.")
     template = Pick("Template", Choice(KINDS))
     content = Memo(
-        "Content", Text(_LONGEST), description="In Markdown, as told below.", render_kw={"rows": 18}
+        "Content",
+        Text(_LONGEST),
+        description="In Markdown, as the page “Writing a page” tells.",
+        render_kw={"rows": 18},
     )
 
 
@@ -235,7 +239,7 @@ class Delete(VersionedFormlet):
 
     def save(self, data: dict[str, Any]) -> str:
         """Delete the version that was shown."""
-        if self.name in {HOME, ERROR}:
+        if self.name in NEEDED:
             raise InputError("The site needs this page: change it instead.")
         try:
             pages.remove(self.db, self.name, data["version"])

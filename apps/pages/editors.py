@@ -25,6 +25,7 @@ which is one of the least costs that OWASP's cheat sheet for storing passwords l
 _BLOCK: Final = 8
 _PARALLEL: Final = 5
 _SALT: Final = 16
+_HASH: Final = 32
 
 _NOBODY: Final = ("00" * _SALT, "")
 """What a password is compared with where there is no such editor; no hash is equal to it."""
@@ -60,6 +61,6 @@ def has_editors(db: Connection) -> bool:
 
 
 def _hash(password: str, salt: str) -> str:
-    cost = {"n": 1 << LOG_COST, "r": _BLOCK, "p": _PARALLEL}
+    cost = {"n": 1 << LOG_COST, "r": _BLOCK, "p": _PARALLEL, "dklen": _HASH}
     # A lone surrogate, which a client can send, is no UTF-8, and no password either.
     return hashlib.scrypt(password.encode("utf-8", "replace"), salt=bytes.fromhex(salt), **cost).hex()

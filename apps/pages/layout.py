@@ -39,7 +39,9 @@ def address_of(request: Request, name: str) -> str:
 
 
 templates: Final = Templates(
-    "templates", filters={"markdown": render}, values={"edition": EDITION, "address_of": address_of}
+    "templates",
+    filters={"markdown": render},
+    values={"address_of": address_of, "edition": EDITION, "needed": pages.NEEDED},
 )
 
 

@@ -20,6 +20,9 @@ HOME: Final = "home"
 ERROR: Final = "ERROR"
 """The page that is shown where there is none."""
 
+NEEDED: Final = frozenset({HOME, ERROR})
+"""The pages that the program shows by itself, and that can therefore not be removed."""
+
 NEW: Final = 0
 """The version of what is not a page yet."""
 
