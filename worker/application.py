@@ -11,7 +11,7 @@ from protocol.errors import LrwpError
 from worker.calls import perform
 from worker.content import HeldPieces, close_source
 from worker.error_answers import answer_error
-from worker.errors import RouteError, StartError
+from worker.errors import NotProvidedError, RouteError, StartError
 from worker.handlers import describe
 from worker.place import Place
 from worker.request import Request
@@ -70,7 +70,6 @@ class Application(Router):
 
     Attributes:
         retired: whether this worker answers what it has in hand and then leaves for good.
-        database: what :meth:`use` was given last.
     """
 
     is_mountable: ClassVar[bool] = False
@@ -84,7 +83,7 @@ class Application(Router):
         self.form_limits = form_limits
         self._on_start: list[Callable[[], object]] = []
         self._on_stop: list[Callable[[], object]] = []
-        self.database: Database | None = None
+        self._database: Database | None = None
         self._perform: Responder = perform
 
     def __repr__(self) -> str:
@@ -105,8 +104,19 @@ class Application(Router):
 
         It takes the place of the one that was used before; None of none.
         """
-        self.database = database
+        self._database = database
         self._perform = perform if database is None else database.guard(perform)
+
+    @property
+    def database(self) -> Database:
+        """What :meth:`use` was given last.
+
+        Raises:
+            NotProvidedError: it was given none.
+        """
+        if self._database is None:
+            raise NotProvidedError(f"{self.name} needs a database: start its worker with --database URL")
+        return self._database
 
     def start(self) -> None:
         """Open the database and run what was registered with on_start, in that order; the worker calls it.
@@ -114,13 +124,13 @@ class Application(Router):
         Raises:
             StartError: one of them failed; those after it were not called, and the database is closed.
         """
-        if self.database is not None:
-            self.database.open()
+        if self._database is not None:
+            self._database.open()
         try:
             self._run_start()
         except BaseException:
-            if self.database is not None:
-                self.database.close()
+            if self._database is not None:
+                self._database.close()
             raise
 
     def _run_start(self) -> None:
@@ -142,8 +152,8 @@ class Application(Router):
         fails; its exception is raised at the end.
         """
         with ExitStack() as stack:
-            if self.database is not None:
-                stack.callback(self.database.close)
+            if self._database is not None:
+                stack.callback(self._database.close)
             for wrapper in self.wrappers():
                 stack.callback(close_source, wrapper)
             for hook in self._on_stop:

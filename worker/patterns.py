@@ -41,7 +41,7 @@ class Kind(NamedTuple):
     read: Callable[[str], Any]
 
 
-# A number has 18 digits at most, so that every database has a column for it, and no zeros in front.
+# A number has 18 digits at most, so that the BIGINT of every database holds it, and no zeros in front.
 _INT: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)

@@ -97,7 +97,7 @@ class Client:
         if database is not None:
             if not isinstance(app, Application):
                 raise NotProvidedError("a WSGI application opens its database by itself: leave out database=")
-            self._before = (app.database,)
+            self._before = (app._database,)
             app.use(_open_url(database) if isinstance(database, str) else database)
         self.cookies: dict[str, str] = {}
         self._app = app

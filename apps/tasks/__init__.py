@@ -41,7 +41,6 @@ from worker import (
     redirect,
 )
 from worker.csrf import csrf_field
-from worker.errors import StartError
 from worker.forms import Choice, Conversion, Date, Entry, EnumChoice, Memo, Nullable, Pick, Text
 
 if TYPE_CHECKING:
@@ -96,8 +95,6 @@ appointment = Table(
 @app.on_start
 def make_tables() -> None:
     """Make the tables that are not there; several workers may start at the same time."""
-    if app.database is None:
-        raise StartError("tasks needs a database: start it with --database sqlite:///tasks.db")
     with app.database.exclusively() as db:
         tables.create_all(db)
 

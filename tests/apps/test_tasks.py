@@ -14,7 +14,7 @@ from markupsafe import escape
 from tests.apps.test_lrtest import Tags
 from tests.system import a_dispatcher, a_worker
 from worker.csrf import FIELD
-from worker.errors import StartError
+from worker.errors import NotProvidedError
 from worker.filling import fill
 from worker.guard import UncommittedError
 from worker.testing import Client
@@ -412,5 +412,5 @@ def test_tasks_outlive_the_process(tasks, database_url):
 
 
 def test_without_a_database_the_worker_says_what_to_do(tasks):
-    with pytest.raises(StartError, match="tasks needs a database: start it with --database"):
+    with pytest.raises(NotProvidedError, match="tasks needs a database: start its worker with"):
         tasks.app.start()

@@ -7,7 +7,7 @@ import pytest
 
 from protocol.errors import HeaderError, LrwpError, SettingsError
 from worker import Application, HttpError, Request, Response, Router, redirect
-from worker.errors import ContentError, RouteError, StartError
+from worker.errors import ContentError, NotProvidedError, RouteError, StartError
 from worker.testing import Client
 
 
@@ -618,3 +618,9 @@ def test_what_a_stream_raises_before_its_first_piece_is_seen_by_guard_and_wrappe
     assert client.get("/pages?go").text == "page"
     assert statuses == [403, 200]
     assert database.steps == ["rolled back after 403"]
+
+
+def test_an_application_without_a_database_says_how_to_give_it_one():
+    app = Application("shop")
+    with pytest.raises(NotProvidedError, match="shop needs a database: start its worker with --database URL"):
+        _ = app.database

@@ -231,7 +231,7 @@ def _database_of(request: Request) -> Database:
         NotProvidedError: it was given none.
     """
     for place in request.places():
-        database = getattr(place.router, "database", None)
+        database = getattr(place.router, "_database", None)
         if isinstance(database, Database):
             return database
     raise NotProvidedError(
