@@ -99,6 +99,12 @@ class Admin:
                 "connections": len(front.connections),
                 "requests": front.requests,
             },
+            "gate": {
+                "strangers": front.gate.strangers,
+                "refused": front.gate.refused,
+                "turned_away": front.gate.turned_away,
+                "recently": front.gate.recent(),
+            },
             "applications": [_application(queue) for queue in front.broker.queues.values()],
             "links": [_link(link, now) for link in front.links if link.link in front.broker.links],
         }

@@ -16,6 +16,7 @@ import structlog
 
 from dispatcher.broker import ApplicationQueue, Broker, Link
 from dispatcher.exchange import LEAVING, Exchange, Failure
+from dispatcher.gate import Gate
 from dispatcher.keyring import Keyring
 from dispatcher.routes import Routes
 from dispatcher.settings import ApplicationSettings
@@ -83,6 +84,7 @@ class Front:
         connections: the clients' connections.
         links: the workers' connections.
         requests: how many requests have been answered.
+        gate: who lets strangers in at the link ports.
         keyring: what workers must prove to know.
         leaving: whether nothing new is taken.
         crowded: set when a link holds more than one exchange, which may have to be taken back from it.
@@ -107,6 +109,7 @@ class Front:
         self.routes = Routes()
         self.connections: set[HttpConnection] = set()
         self.links: set[LinkConnection] = set()
+        self.gate = Gate()
         self.keyring = Keyring() if keyring is None else keyring
         self.leaving = False
         self.requests = 0
@@ -367,6 +370,8 @@ class Front:
             connection.overdue(now)
         for link in list(self.links):
             link.beat(now)
+        for report in self.gate.report(now):
+            log.warning(str(report))
         self.tell_time()
 
     def relieve(self, now: float) -> None:

@@ -59,16 +59,16 @@ class Keyring:
             proof: its proof.
         """
         claims = registration.applications
-        for secret in self._common(claims):
+        for secret in self.good_for(claims):
             if is_proof(prove(secret, ours, theirs, registration.instance, claims), proof):
                 return secret
         return None
 
     def opens(self, secret: bytes | None, claims: Iterable[Claim]) -> bool:
         """Return whether a worker that has proved this secret, or none, may serve all that it claims."""
-        return not self or secret in self._common(claims)
+        return not self or secret in self.good_for(claims)
 
-    def _common(self, claims: Iterable[Claim]) -> Secrets:
+    def good_for(self, claims: Iterable[Claim]) -> Secrets:
         """Return the secrets that open each of these applications."""
         first, *others = (self.own.get(name, self.general) for name in dict.fromkeys(c.name for c in claims))
         return tuple(secret for secret in first if all(secret in other for other in others))

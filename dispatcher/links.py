@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import structlog
 
 from dispatcher.keyring import explain
+from dispatcher.stranger import CLOSING_TIME, Stranger
 from protocol import limits
-from protocol.addresses import Address
 from protocol.errors import HeaderError, RejectedError, RemoteProtocolError
 from protocol.heads import read_response_head
 from protocol.link import DispatcherEnd
@@ -19,6 +19,7 @@ from protocol.registration import RegistrationError, read_registration
 if TYPE_CHECKING:
     from dispatcher.broker import Broker, Link
     from dispatcher.exchange import Exchange
+    from dispatcher.gate import Gate
     from dispatcher.keyring import Keyring
     from protocol.registration import Registration
 
@@ -26,12 +27,6 @@ log = structlog.get_logger()
 
 MISSED: Final = 3
 """Heartbeats without a sign of life after which a link is lost."""
-
-REGISTRATION_TIME: Final = 10.0
-"""Seconds for a worker to register after it has connected."""
-
-CLOSING_TIME: Final = 5.0
-"""Seconds for a worker to take what was written to it before its link was closed."""
 
 FIRST_BYTE: Final = 0x00
 """What every LRWP/3 link begins with: the highest byte of the length of a frame, which is below 16 MiB."""
@@ -42,12 +37,14 @@ class Station(Protocol):
 
     Attributes:
         broker: who decides.
+        gate: who lets strangers in.
         keyring: what workers must prove to know.
         heartbeat: seconds between two pings on an idle link.
         links: every connection of a worker, registered or not.
     """
 
     broker: Broker
+    gate: Gate
     keyring: Keyring
     heartbeat: float
     links: set[LinkConnection]
@@ -100,6 +97,7 @@ class LinkConnection(asyncio.Protocol):
         self._is_uploading = False
         self._nonce = b""
         self._has_begun = False
+        self._stranger: Stranger
         self._heard_at = self._pinged_at = station.now()
         self.link: Link | None = None
         self.registration: Registration | None = None
@@ -115,12 +113,12 @@ class LinkConnection(asyncio.Protocol):
         """Begin to wait for a registration."""
         self._transport = transport  # type: ignore[assignment]  # asyncio promises less than it gives
         self._station.links.add(self)
-        peer = transport.get_extra_info("peername")
-        self.peer = str(Address("tcp", *peer[:2])) if isinstance(peer, tuple) else "unix:"
+        self._stranger = Stranger(self._station.gate, self._transport, self._station.now())
+        self.peer = self._stranger.peer
 
     def data_received(self, data: bytes) -> None:
         """Take in what the worker sent."""
-        if not self._has_begun:
+        if not self._has_begun and data:  # TLS tells with nothing that something came after the end
             self._has_begun = True
             if data[0] != FIRST_BYTE:
                 self._drop(f"what it sent first, {data[:16]!r}, is not LRWP/3: is it meant for another port?")
@@ -140,11 +138,16 @@ class LinkConnection(asyncio.Protocol):
         if self.link is not None and self.link in self._station.broker.links:
             log.info("link lost", link=self.link.name, peer=self.peer, held=len(self.link.held))
         self._settle()
+        self._stranger.leave()
         self._station.dismiss(self)
 
     def _drop(self, reason: str) -> None:
         """Cut the link off; its exchanges are settled, nobody else notices."""
-        log.warning("link dropped", link=self.link.name if self.link else "-", peer=self.peer, reason=reason)
+        if self.link is None:
+            self._end.lose()
+            self._stranger.refuse("link dropped", b"", self._station.now(), reason=reason)
+            return
+        log.warning("link dropped", link=self.link.name, peer=self.peer, reason=reason)
         self._transport.abort()
         self._settle()
 
@@ -196,18 +199,23 @@ class LinkConnection(asyncio.Protocol):
         return self.secret is not None
 
     def _reject(self, code: str, sentence: str) -> None:
-        log.warning("worker rejected", peer=self.peer, code=code, reason=sentence)
-        self._write(self._end.rejected(code, sentence))
-        self._flush()
-        self._heard_at = self._station.now()
-        self._transport.close()
+        last_word = self._end.rejected(code, sentence)
+        now = self._station.now()
+        if code == "draining":  # which is not the worker's fault
+            log.info("worker sent on", peer=self.peer, reason=sentence)
+            self._stranger.part(last_word, now)
+        else:
+            self._stranger.refuse("worker rejected", last_word, now, code=code, reason=sentence)
 
     def accept(self, link: Link, registration: Registration) -> None:
         """Tell the worker that it is registered."""
+        self._stranger.leave()
         self.link = link
         self.registration = registration
         log.info("link joined", link=link.name, peer=self.peer, applications=len(registration.applications))
-        self._write(self._end.registered(round(self._station.heartbeat * 1000)))
+        queues = self._station.broker.queues
+        patience = max(queues[claim.name].request_timeout for claim in registration.applications)
+        self._write(self._end.registered(round(self._station.heartbeat * 1000), round(patience * 1000)))
 
     # ── What the worker says ─────────────────────────────────────────────────────────────────────
 
@@ -408,13 +416,12 @@ class LinkConnection(asyncio.Protocol):
 
     def beat(self, now: float) -> None:
         """Watch over an idle link; a busy one is watched by the deadline of what it holds."""
+        if self.link is None:
+            self._stranger.beat(now)
+            return
         if self._transport.is_closing():
             if now - self._heard_at > CLOSING_TIME:
                 self._transport.abort()
-            return
-        if self.link is None:
-            if now - self._heard_at > REGISTRATION_TIME:
-                self._drop("it did not register in time")
             return
         heartbeat = self._station.heartbeat
         if self.link.held:

@@ -118,7 +118,7 @@ def fetch(address: Address) -> dict[str, Any]:
         status = json.loads(ask(address, "/status"))
     except ValueError:
         status = None
-    if not isinstance(status, dict) or not {"state", "applications", "links"} <= status.keys():
+    if not isinstance(status, dict) or not {"state", "gate", "applications", "links"} <= status.keys():
         raise AdminError(f"what answers at {address} is not the admin of a dispatcher")
     return status
 
@@ -130,6 +130,8 @@ def render(status: dict[str, Any]) -> Group:
         f"{http['address']}  {status['state']} for {_duration(status['uptime'])}"
         f"  {http['connections']:,} connections  {http['requests']:,} requests"
     )
+    if refused := status["gate"]["refused"]:
+        heading.append(f"  {refused:,} workers refused")
     return Group(heading, _table(APPLICATIONS, status["applications"]), _table(LINKS, status["links"]))
 
 

@@ -13,9 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from dispatcher.keyring import Keyring
-from dispatcher.links import CLOSING_TIME, REGISTRATION_TIME
 from dispatcher.settings import Limits
 from dispatcher.spool import Spool
+from dispatcher.stranger import CLOSING_TIME, REGISTRATION_TIME
 from protocol import limits, messages
 from protocol.frames import encode_frame
 from protocol.settings import Duration
@@ -66,7 +66,8 @@ def serves(house: House, peer: Peer, path: str = "/pages") -> bool:
 def test_a_worker_that_registers_hears_the_limits_and_the_heartbeat(house: House) -> None:
     with house.peer() as peer:
         peer.say("register", peer.registration, peer.nonce)
-        assert peer.expect("registered") == ({"frame": limits.FRAME, "piece": limits.PIECE}, 10_000)
+        bounds = {"frame": limits.FRAME, "piece": limits.PIECE, "request_timeout": 60_000}
+        assert peer.expect("registered") == (bounds, 10_000)
 
 
 def test_a_registration_may_come_byte_by_byte(house: House) -> None:

@@ -25,6 +25,7 @@ STATUS = {
     "state": "serving",
     "uptime": 3725.4,
     "http": {"address": "127.0.0.1:8080", "connections": 12, "requests": 1234567},
+    "gate": {"strangers": 0, "refused": 0, "turned_away": 0, "recently": {}},
     "applications": [
         {
             "name": "shop",
@@ -111,6 +112,11 @@ def test_a_status_is_shown_as_a_heading_and_two_tables() -> None:
         "worker from state applications holds window served linked for",
         "[red]ONE 127.0.0.1:50000 busy shop 2 4 7 0:01:01",
     ]
+
+
+def test_refused_workers_are_in_the_heading() -> None:
+    heading, *_ = shown({**STATUS, "gate": {"refused": 1234}})
+    assert heading.endswith("1,234,567 requests 1,234 workers refused")
 
 
 def test_an_idle_dispatcher_has_empty_tables() -> None:
