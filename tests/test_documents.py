@@ -159,6 +159,8 @@ class Reader:
             "LRWP_DISPATCHER_ADMIN": f"127.0.0.1:{admin}",
             "LRWP_WORKER_DISPATCHER": f"127.0.0.1:{link}",
         }
+        # The demo's database is a file in the folder that it runs in, and a demo may be using it.
+        self._demo = {"LRWP_WORKER_DATABASE": f"sqlite:///{folder / 'pages.db'}"}
         self._stack = ExitStack()
         self._terminals: list[Terminal] = []
 
@@ -213,7 +215,7 @@ class Reader:
         program = running(
             ["-c", Terminal.BECOME, str(output), *words],
             cwd=ROOT if is_demo else self._folder,
-            environ=self._environ,
+            environ={**self._environ, **(self._demo if is_demo else {})},
         )
         self._terminals.append(Terminal(words, self._stack.enter_context(program), output))
         self._terminals[-1].wait_for(ready, int(words[words.index("-n") + 1]) if "-n" in words else 1)

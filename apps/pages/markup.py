@@ -74,7 +74,9 @@ def summarise(content: str) -> str:
     tokens = _PARSER.parse(content)
     for opening, inline in pairwise(tokens):
         if opening.type == "paragraph_open" and (words := _words(inline)):
-            return words if len(words) <= SUMMARY else f"{words[:SUMMARY].rpartition(' ')[0]} …"
+            return (
+                words if len(words) <= SUMMARY else f"{words[:SUMMARY].rpartition(' ')[0]}\N{NO-BREAK SPACE}…"
+            )
     return ""
 
 

@@ -53,7 +53,7 @@ def test_a_login_leads_to_no_other_site(site: Client, to: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "password"), [("editor", "wrong"), ("nobody", PASSWORD), ("Editor", PASSWORD)]
+    ("name", "password"), [("editor", "battery staple"), ("nobody", PASSWORD), ("Editor", PASSWORD)]
 )
 def test_a_wrong_name_and_a_wrong_password_get_the_same_sentence(
     site: Client, name: str, password: str

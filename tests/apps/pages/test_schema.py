@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from apps.pages import app, pages, samples, schema
-from protocol.errors import LrwpError
 from worker import Database
 from worker.errors import NotProvidedError
 
@@ -63,7 +62,9 @@ def test_a_later_start_leaves_alone_what_people_have_made_of_it(
 
 
 def test_without_a_database_a_worker_says_what_it_needs() -> None:
-    with pytest.raises(LrwpError, match="pages needs a database: start its worker with --database URL"):
+    with pytest.raises(
+        NotProvidedError, match="pages needs a database: start its worker with --database URL"
+    ):
         app.start()
 
 
