@@ -24,6 +24,7 @@ from protocol.heads import ResponseHead
 if TYPE_CHECKING:
     from dispatcher.intake import Request
     from dispatcher.proxies import Proxies
+    from dispatcher.proxy_protocol import ProxyHeader
     from dispatcher.site import Site
 
 NEVER: Final = float("inf")
@@ -50,6 +51,7 @@ ALLOWED: Final = ResponseHead(
 class Phase(Enum):
     """What a connection is doing."""
 
+    ARRIVAL = "arriving"
     REQUEST = "waiting for a request"
     ANSWER = "answering"
     LINGER = "waiting for the client to close"
@@ -57,7 +59,7 @@ class Phase(Enum):
 
 
 # An Enum looks its members up in 0.07 µs each time.
-_REQUEST, _ANSWER, _LINGER, _GONE = Phase
+_ARRIVAL, _REQUEST, _ANSWER, _LINGER, _GONE = Phase
 
 
 class HttpConnection(asyncio.Protocol):
@@ -66,13 +68,16 @@ class HttpConnection(asyncio.Protocol):
     Attributes:
         site: what it serves.
         peer: the address of who has connected, as it goes to workers and logs.
-        is_shared: whether anybody may be behind that address, because it is a proxy's.
+        is_believed: whether what is said there of others counts, because it is a trusted proxy's.
+        is_shared: whether anybody may be behind it, because a proxy has connected.
         deadline: when :meth:`overdue` is to be called.
         paused: whether the client takes less than we have for it.
 
     Args:
         site: what it serves.
         proxies: whose word counts on where a request comes from.
+        scheme: ``http`` or ``https``.
+        steps: how many things must happen before the first request may come, such as the handshake of TLS.
     """
 
     __slots__ = (
@@ -81,28 +86,29 @@ class HttpConnection(asyncio.Protocol):
         "_exchange",
         "_held",
         "_intake",
-        "_is_believed",
         "_last",
         "_phase",
         "_proxies",
         "_reply",
         "_scheme",
+        "_steps",
         "_transport",
         "_watch",
         "deadline",
+        "is_believed",
         "is_shared",
         "paused",
         "peer",
         "site",
     )
 
-    def __init__(self, site: Site, proxies: Proxies = NOBODY) -> None:
+    def __init__(self, site: Site, proxies: Proxies = NOBODY, scheme: str = "http", steps: int = 0) -> None:
         self.site = site
         self._proxies = proxies
-        self._is_believed = False  # whether what it says of others counts
-        self._scheme = "http"
+        self._scheme = scheme
+        self._steps = steps
         self._transport: asyncio.Transport
-        self._phase = _REQUEST
+        self._phase = _ARRIVAL if steps else _REQUEST
         self._intake = Intake(site.limits)
         self._exchange: Exchange | None = None
         self._reply: Reply | None = None
@@ -111,6 +117,7 @@ class HttpConnection(asyncio.Protocol):
         self._held = False  # whether we have stopped reading
         self._watch: Watch | None = None
         self._end_at = 0.0  # when lingering ends
+        self.is_believed = False
         self.is_shared = False
         self.paused = False
         self.peer = ""
@@ -123,12 +130,35 @@ class HttpConnection(asyncio.Protocol):
         """Begin to wait for a first request."""
         self._transport = transport  # type: ignore[assignment]  # asyncio promises less than it gives
         address = transport.get_extra_info("peername")
-        self.peer = _name_of(address)
-        self._is_believed = self._proxies.trusts(address[0] if isinstance(address, tuple) else UNIX)
-        self.is_shared = self._is_believed or not isinstance(address, tuple)
-        self.deadline = self.site.now() + self.site.limits.idle_timeout
-        if not self.site.admit(self):
+        self._name(address)
+        self.is_shared = self.is_believed or not isinstance(address, tuple)
+        limits = self.site.limits
+        self.deadline = self.site.now() + (limits.head_timeout if self._steps else limits.idle_timeout)
+        if self.site.admit(self):
+            return
+        if self._steps:
+            self.abort()
+        else:
             self._refuse(BadRequest(503, "Too many connections are open."))
+
+    def _name(self, address: object) -> None:
+        self.peer = _name_of(address)
+        self.is_believed = self._proxies.trusts(address[0] if isinstance(address, tuple) else UNIX)
+
+    def introduce(self, header: ProxyHeader) -> None:
+        """Note for whom a proxy has connected."""
+        if header.source is not None:
+            self._name(header.source)
+        if header.is_secure:
+            self._scheme = "https"
+        self.proceed()
+
+    def proceed(self) -> None:
+        """Note that one of the steps before the first request is done."""
+        self._steps -= 1
+        if not self._steps and self._phase is _ARRIVAL:
+            self._phase = _REQUEST
+            self.deadline = self.site.now() + self.site.limits.idle_timeout
 
     # ── Requests in ──────────────────────────────────────────────────────────────────────────────
 
@@ -171,7 +201,7 @@ class HttpConnection(asyncio.Protocol):
         if self._eof:
             self._look_out()
         scheme, peer = self._scheme, self.peer
-        if head.is_forwarded and self._is_believed:
+        if head.is_forwarded and self.is_believed:
             block, peer, scheme = self._proxies.origin(block, peer, scheme)
         elif head.is_forwarded:
             block = self._proxies.disbelieve(block)
@@ -344,7 +374,9 @@ class HttpConnection(asyncio.Protocol):
 
     def overdue(self, now: float) -> None:
         """Do what is due when patience ends."""
-        if self._phase is _ANSWER or self._transport.get_write_buffer_size():
+        if self._phase is _ARRIVAL:
+            self.abort()
+        elif self._phase is _ANSWER or self._transport.get_write_buffer_size():
             self._look(now)
         elif self._phase is not _REQUEST:
             self.abort()
@@ -370,7 +402,9 @@ class HttpConnection(asyncio.Protocol):
 
     def hurry(self, deadline: float) -> None:
         """Wait until ``deadline``, no longer, for another request."""
-        if self._phase is _REQUEST and not self._intake and not self._intake.has_begun_body:
+        if self._phase is _ARRIVAL or (
+            self._phase is _REQUEST and not self._intake and not self._intake.has_begun_body
+        ):
             self.deadline = min(self.deadline, deadline)
 
 

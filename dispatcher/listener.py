@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from protocol.errors import LrwpError, SettingsError
+from protocol.errors import LrwpError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,6 @@ class Listener:
 
     Raises:
         ListenError: another program has the address, or it is not ours to have.
-        SettingsError: listeners of that kind do not exist.
     """
 
     def __init__(self, address: Address, protocol: Callable[[], asyncio.Protocol]) -> None:
@@ -98,8 +97,6 @@ class Listener:
 
 
 def _bind(address: Address) -> socket.socket:
-    if address.kind == "tls":
-        raise SettingsError(f"{address}: TLS listeners are not available; put a TLS proxy in front")
     try:
         return _bind_unix(address) if address.kind == "unix" else _bind_tcp(address)
     except OSError as error:

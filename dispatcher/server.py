@@ -11,6 +11,7 @@ import contextlib
 import resource
 import signal
 import sys
+from functools import partial
 from typing import IO, TYPE_CHECKING, Final
 
 import structlog
@@ -18,6 +19,9 @@ import uvloop
 
 from dispatcher.accesslog import AccessLog
 from dispatcher.admin import Admin
+from dispatcher.bursts import Burst
+from dispatcher.certificates import Certificate
+from dispatcher.entrance import Entrance
 from dispatcher.front import Front
 from dispatcher.http import HttpConnection
 from dispatcher.keyring import Keyring, read_keyring
@@ -25,6 +29,7 @@ from dispatcher.links import LinkConnection
 from dispatcher.listener import Listener
 from dispatcher.proxies import Proxies
 from dispatcher.static import StaticFiles
+from dispatcher.tls import TlsTransport
 from protocol.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -76,6 +81,9 @@ class Server:
         settings: where to listen.
         front: what to serve.
         read_keyring: reads the secrets anew.
+
+    Raises:
+        SettingsError: a certificate cannot be used, or settings contradict each other.
     """
 
     def __init__(
@@ -84,6 +92,8 @@ class Server:
         self._settings = settings
         self._front = front
         self._read_keyring = read_keyring
+        self._certificate = _read_certificate(settings)
+        self._link_certificate = _read_link_certificate(settings)
         self._admin: Admin
         self._stop = asyncio.Event()
         self._is_forced = False
@@ -124,13 +134,18 @@ class Server:
     def _bind(self) -> Iterator[Listener]:
         """Yield the listeners for clients, for questions, and those for workers."""
         settings, front = self._settings, self._front
-        proxies = Proxies(settings.trusted_proxies)
-        http = Listener(settings.http, lambda: HttpConnection(front, proxies))
+        proxies = _read_proxies(settings)
+        entrance = Entrance(front, proxies, self._certificate, settings.proxy_protocol)
+        http = Listener(settings.http, entrance.connection)
         yield http
         admin = self._admin = Admin(front, front.limits, str(http.address))
         yield Listener(settings.admin, lambda: HttpConnection(admin))
+        failures = Burst("link handshake failed", front.now)
         for address in settings.link:
-            yield Listener(address, lambda: LinkConnection(front))
+            if address.kind == "tls" and self._link_certificate is not None:
+                yield Listener(address, partial(_secure_link, front, self._link_certificate, failures))
+            else:
+                yield Listener(address, lambda: LinkConnection(front))
 
     def _on_signal(self, number: int) -> None:
         """TERM and a first INT drain; a second INT ends everything."""
@@ -140,7 +155,10 @@ class Server:
         self._stop.set()
 
     def _renew(self) -> None:
-        """HUP: read the secrets again; those that cannot be read stay as they were."""
+        """HUP: read certificates and secrets again; those that cannot be read stay as they were."""
+        for certificate in (self._certificate, self._link_certificate):
+            if certificate is not None:
+                self._renew_certificate(certificate)
         try:
             keyring = self._read_keyring()
         except SettingsError as error:
@@ -148,6 +166,14 @@ class Server:
             return
         self._front.use(keyring)
         log.info("secrets read again")
+
+    def _renew_certificate(self, certificate: Certificate) -> None:
+        try:
+            certificate.renew()
+        except SettingsError as error:
+            log.error("the certificate stays as it was", reason=str(error))
+        else:
+            log.info("certificate read again", file=str(certificate.file))
 
     def _tick(self, now: float) -> None:
         self._front.tick(now)
@@ -191,14 +217,63 @@ def _check_reach(settings: DispatcherSettings, keyring: Keyring) -> None:
     """Refuse link addresses that others can reach if nobody has to prove anything there.
 
     Raises:
-        SettingsError: there is such an address, and no secret.
+        SettingsError: there is such an address, no secret, and no certificate to show.
     """
     for address in settings.link:
-        if not (keyring or address.is_private):
+        is_proved = keyring or (address.kind == "tls" and settings.link_client_ca is not None)
+        if not (is_proved or address.is_private):
             raise SettingsError(
                 f"the link address {address} can be reached from outside: give --secret-file, "
-                "or listen on 127.0.0.1 or a Unix socket"
+                + ("or --link-client-ca, " if address.kind == "tls" else "")
+                + "or listen on 127.0.0.1 or a Unix socket"
             )
+
+
+def _read_proxies(settings: DispatcherSettings) -> Proxies:
+    if settings.proxy_protocol and not settings.trusted_proxies:
+        raise SettingsError("proxy_protocol needs trusted_proxies: who is none could pass for anybody")
+    return Proxies(settings.trusted_proxies)
+
+
+def _read_certificate(settings: DispatcherSettings) -> Certificate | None:
+    """Return the certificate for browsers, None for plain HTTP.
+
+    Raises:
+        SettingsError: it cannot be used, or an address and the certificate contradict each other.
+    """
+    if settings.admin.kind == "tls":
+        raise SettingsError("the admin pages are not served over TLS: listen on 127.0.0.1 or a Unix socket")
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is not None and key is not None:
+        return Certificate(certificate, key, "http/1.1")
+    if certificate is not None or key is not None:
+        raise SettingsError("tls_certificate and tls_key go together: give both, or neither")
+    if settings.http.kind == "tls":
+        raise SettingsError(f"{settings.http} needs tls_certificate and tls_key")
+    return None
+
+
+def _read_link_certificate(settings: DispatcherSettings) -> Certificate | None:
+    """Return the certificate for workers, None if none of them is to dial over TLS.
+
+    Raises:
+        SettingsError: it cannot be used, or addresses and the certificate contradict each other.
+    """
+    secure = [address for address in settings.link if address.kind == "tls"]
+    certificate, key = settings.link_certificate, settings.link_key
+    if certificate is not None and key is not None:
+        if not secure:
+            raise SettingsError("link_certificate is for link addresses such as tls://0.0.0.0:8081: name one")
+        return Certificate(certificate, key, client_ca=settings.link_client_ca)
+    if secure:
+        raise SettingsError(f"{secure[0]} needs link_certificate and link_key")
+    if certificate is not None or key is not None or settings.link_client_ca is not None:
+        raise SettingsError("link_client_ca needs link_certificate and link_key, and these need each other")
+    return None
+
+
+def _secure_link(front: Front, certificate: Certificate, failures: Burst) -> TlsTransport:
+    return TlsTransport(certificate.context, LinkConnection(front), failures)
 
 
 @contextlib.contextmanager

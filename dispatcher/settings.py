@@ -107,10 +107,38 @@ class DispatcherSettings:
         default=(Address("tcp", "127.0.0.1", 8081),),
         flag="--link",
     )
+    tls_certificate: Path | None = setting(
+        "File with the certificate for browsers, in PEM, with those that lead to its CA; with it, the http"
+        " address speaks TLS only. HUP reads it again.",
+        default=None,
+        flag="--tls-certificate",
+    )
+    tls_key: Path | None = setting(
+        "File with the private key of that certificate, in PEM.", default=None, flag="--tls-key"
+    )
+    link_certificate: Path | None = setting(
+        "File with the certificate for workers that dial a tls:// address, in PEM. HUP reads it again.",
+        default=None,
+        flag="--link-certificate",
+    )
+    link_key: Path | None = setting(
+        "File with the private key of that certificate, in PEM.", default=None, flag="--link-key"
+    )
+    link_client_ca: Path | None = setting(
+        "File with the CAs, in PEM, by one of which the certificates must be signed that workers then have to"
+        " show at tls:// addresses.",
+        default=None,
+        flag="--link-client-ca",
+    )
     trusted_proxies: tuple[str, ...] = setting(
         "The proxies that are believed for whom they ask: addresses, networks such as 10.0.0.0/8, or unix for"
         " all who come through a Unix socket.",
         default=(),
+    )
+    proxy_protocol: bool = setting(
+        "Whether each connection begins with a header of the PROXY protocol; then only trusted_proxies may"
+        " connect.",
+        default=False,
     )
     admin: Address = setting(
         "Where /live, /ready and /status are served.",

@@ -17,7 +17,6 @@ import uvloop
 from dispatcher import listener
 from dispatcher.listener import Listener, ListenError
 from protocol.addresses import Address, read_address
-from protocol.errors import SettingsError
 
 T = TypeVar("T")
 ANY_PORT = Address("tcp", "127.0.0.1", 0)
@@ -115,11 +114,6 @@ def test_a_port_that_is_not_ours_to_have_is_refused(monkeypatch: pytest.MonkeyPa
     assert refusal(Address("unix", path="/run/lrwp.sock")) == (
         "cannot listen on unix:///run/lrwp.sock: this user may not write to its folder; choose another one"
     )
-
-
-def test_tls_listeners_do_not_exist() -> None:
-    with pytest.raises(SettingsError, match="TLS listeners are not available"):
-        Listener(Address("tls", "127.0.0.1", 8443), Greeter)
 
 
 # Unix sockets

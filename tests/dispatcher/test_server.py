@@ -172,7 +172,6 @@ def test_hup_reads_the_secrets_again_and_keeps_those_that_it_cannot_read(tmp_pat
     [
         (("--secret-file", "missing"), "cannot read the secret file missing: No such file or directory"),
         (("--access-log", "."), "cannot write the access log .: Is a directory"),
-        (("--http", "tls://127.0.0.1:0"), "TLS listeners are not available; put a TLS proxy in front"),
         (("--docroot", "missing"), "is not a folder"),
     ],
 )
