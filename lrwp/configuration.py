@@ -234,5 +234,11 @@ def _warn(path: Path | None, pools: Mapping[str, WorkerSettings]) -> Iterable[st
     mode = path.stat().st_mode
     if mode & stat.S_IWOTH:
         yield f"everybody on this machine can change {path}, which names programs to run: chmod o-w {path}"
+    if mode & stat.S_IROTH and any(_has_password(pool.database) for pool in pools.values()):
+        yield f"everybody on this machine can read {path}, which has a password: chmod o-r {path}"
     if mode & stat.S_IROTH and any(pool.env for pool in pools.values()):
         yield f"everybody on this machine can read {path}, which sets variables for pools: chmod o-r {path}"
+
+
+def _has_password(url: str) -> bool:
+    return ":" in url.partition("://")[2].rpartition("@")[0]

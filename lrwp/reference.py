@@ -31,8 +31,8 @@ of these that says something counts.
   one still did, the host from which it leaks could take the application over. As soon as there is one secret,
   nobody registers without.
 - A secret file has one secret on each line, of at least 16 characters. The dispatcher takes any of them, a
-  worker uses the first. To change a secret, add the new one on the dispatcher and send it HUP, put it first on
-  the workers' hosts and restart the workers, take the old one out on the dispatcher and send it HUP again:
+  worker uses the first. To change a secret, add the new one on the dispatcher and send it HUP; put it first
+  on the workers' hosts and restart the workers; take the old one out on the dispatcher and send it HUP again:
   links that were made with it end, each when it has nothing in hand.
 """
 

@@ -252,10 +252,12 @@ def _split(line: bytes, own: str, labels: list[str]) -> tuple[str, bytes]:
 def _pool(name: str, settings: WorkerSettings, backoff: Backoff) -> Member:
     settings = replace(settings, processes=settings.processes or 1)
     labels = name_processes(replace(settings, name=(name,)))
+    environ = dict(settings.env)
+    if settings.database:  # a command line is there for all to read, and the URL may hold a password
+        environ.setdefault("LRWP_WORKER_DATABASE", settings.database)
+        settings = replace(settings, database="")
     arguments = ["worker", settings.target, *write_flags(replace(settings, label=tuple(labels)))]
-    return Member(
-        name, labels, partial(_become, arguments, dict(settings.env)), settings.drain_timeout, backoff
-    )
+    return Member(name, labels, partial(_become, arguments, environ), settings.drain_timeout, backoff)
 
 
 def _become(arguments: list[str], environ: Mapping[str, str]) -> int:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from dispatcher.keyring import Keyring
 from dispatcher.settings import ApplicationSettings, Limits
 from protocol.settings import Duration
 from tests.dispatcher.house import House, a_house
@@ -156,6 +158,33 @@ def test_the_admin_pages_are_three(admin: Browser) -> None:
 def test_the_admin_pages_change_nothing(admin: Browser, method: str) -> None:
     reply = admin.ask(method, "/status").read(method)
     assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_pages_of_other_sites_cannot_read_the_admin_pages(admin: Browser) -> None:
+    for method in ("GET", "OPTIONS"):
+        origin = "Origin: http://elsewhere.example\r\nAccess-Control-Request-Method: POST\r\n"
+        reply = admin.ask(method, "/status", headers=origin).read(method)
+        assert not [name for name in reply.headers if name.lower().startswith("access-control-")]
+
+
+def test_no_secret_is_on_an_admin_page_or_in_the_log() -> None:
+    general, own = b"the general secret", b"the secret of pages"
+    with (
+        a_house(keyring=Keyring((general,), {"pages": (own,)})) as house,
+        Browser(house.admin) as admin,
+        capture_logs() as log,
+        house.peer("pages") as peer,
+        house.peer("pages") as stranger,
+    ):
+        peer.register(own)
+        stranger.say("register", stranger.registration, stranger.nonce)
+        proof = stranger.prove(general, *stranger.expect("challenge"))
+        stranger.say("register", stranger.registration, stranger.nonce, proof)
+        stranger.expect("rejected")
+        told = str([ask(admin, page) for page in ("/live", "/ready", "/status")]) + str(log)
+        assert "recently" in told
+        for secret in (general.decode(), own.decode(), proof.hex(), str(proof)[2:-1]):
+            assert secret not in told
 
 
 def test_the_admin_listener_serves_no_application(house: House, admin: Browser, peer: Peer) -> None:

@@ -306,6 +306,26 @@ def test_a_file_that_everybody_can_change_or_read_is_worth_a_warning(write: Writ
     assert read_configuration(path, {}).warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("url", "is_secret"),
+    [
+        ("postgresql://me:pass@db/pages", True),
+        ("postgresql://me:p@ss@db:5432/pages", True),
+        ("postgresql://me@db:5432/pages", False),
+        ("sqlite:///pages.db", False),
+    ],
+)
+def test_a_file_with_the_password_of_a_database_is_not_for_everybody(
+    write: Write, url: str, is_secret: bool
+) -> None:
+    path = write(f'[pools.a]\ntarget = "a"\ndatabase = "{url}"')
+    path.chmod(0o644)
+    sentence = f"everybody on this machine can read {path}, which has a password: chmod o-r {path}"
+    assert read_configuration(path, {}).warnings == (sentence,) * is_secret
+    path.chmod(0o640)
+    assert read_configuration(path, {}).warnings == ()
+
+
 def test_the_demo_can_be_read() -> None:
     configuration = read_configuration(Path("configs/demo.toml"), {})
     assert configuration.pools["lrtest"].label == ("ONE", "TWO", "THREE")

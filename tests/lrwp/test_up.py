@@ -113,6 +113,14 @@ def test_a_site_comes_up_from_another_folder_s_configuration_and_leaves_nothing_
     assert "Traceback" not in program.output
 
 
+def test_the_url_of_a_database_is_used_and_is_on_no_command_line(start: Start, site: Site) -> None:
+    program = start(f'{POOL}database = "sqlite:///pages.db"\n')
+    program.wait_for(READY)
+    assert (site.folder / "pages.db").exists()
+    for pid in in_session(program.process.pid):
+        assert b"sqlite" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 def test_what_was_accepted_is_answered_before_all_leave(start: Start, site: Site) -> None:
     program = start()
     program.wait_for(READY)
