@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 LOG_COST = 14
-"""scrypt's N as a power of two. With the two numbers below a guess costs 16 MiB and a quarter of a second,
-which is one of the least costs that OWASP's cheat sheet for storing passwords lists."""
+"""scrypt's N as a power of two. With the two numbers below a guess costs 16 MiB and a fifth of a second,
+which is one of the least costs that OWASP's cheat sheet for storing passwords lists. Where one of them is
+changed, passwords have to be set anew; a start with PAGES_PASSWORD does so."""
 
 _BLOCK: Final = 8
 _PARALLEL: Final = 5

@@ -28,7 +28,7 @@ SUMMARY: Final = 110
 """Most characters of a summary: two to three lines on a card."""
 
 _KEPT: Final = 256
-"""Pages of which the HTML is kept. A page of 3 KB takes 1 ms to render and 20 µs to look up."""
+"""Pages of which the HTML is kept. One of 1.4 KB takes 0.4 ms to render, and less than 1 µs to be found."""
 
 
 def _is_harmless(address: str) -> bool:

@@ -130,7 +130,8 @@ them is kept by a test that breaks something on purpose and counts.
 - A request that no worker has begun is not lost when a worker dies. Another
   one gets it.
 - A request that may have begun is repeated only if repeating is harmless,
-  and once. **A form that you send is never sent twice.**
+  and once. **A form
+  that you send is never acted upon twice.**
 - A worker that hangs costs only the one who asked it.
 - A client that leaves is forgotten: what it asked for does not run.
 - A stop is polite. What was accepted is finished first.
@@ -468,7 +469,7 @@ nothing else is at hand.
 | `[words](/page/queue)` | [words](/page/queue), within this site or with http, https or mailto |
 | `- one` | a list; `1.` numbers it |
 | `> said` | a quotation |
-| a table like this one | is typed with `|` between its columns |
+| a table like this one | is typed with `\\|` between its columns |
 
 A link in bold that has a paragraph to itself becomes a button:
 

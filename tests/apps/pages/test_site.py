@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import insert
 
 from apps.pages import samples, schema
+from worker.testing import Client
 
 if TYPE_CHECKING:
     from tests.apps.pages.conftest import Elsewhere
-    from worker.testing import Client
+    from worker import Application
 
 ODD = '<b>"it\'s"</b> & ü ☃/%2F?#'
 
@@ -186,3 +187,15 @@ def test_no_script_may_run_on_any_page(site: Client) -> None:
 def test_pages_can_only_be_read(site: Client) -> None:
     assert site.post("/page/worker").status == 405
     assert site.delete("/page/worker").status == 405
+
+
+def test_the_application_that_a_sample_shows_does_what_it_says() -> None:
+    (sample,) = [each for each in samples.PAGES if each.name == "handlers"]
+    (program,) = re.findall(r"```python\n(.*?)```", sample.content, re.DOTALL)
+    names: dict[str, Application] = {}
+    exec(program, names)
+    assert Client(names["app"], prefix="/hello").get("/hello/world").json() == {"hello": "world"}
+
+
+def test_the_page_on_writing_shows_its_table_to_the_end(site: Client) -> None:
+    assert "<td>is typed with <code>|</code> between its columns</td>" in site.get("/page/writing").text
