@@ -57,6 +57,11 @@ def test_a_new_page_is_offered_the_place_behind_all_others(editor: Client) -> No
     assert (fields["number"], fields["page_set"], fields["template"]) == (str(last + 10), "Std", "standard")
 
 
+def test_behind_the_last_of_all_numbers_there_is_none(editor: Client, elsewhere: Elsewhere) -> None:
+    elsewhere.save("last", number=9995)
+    assert dict(fill(editor.get("/edit/new").text, {"content": "x"}).fields)["number"] == "9999"
+
+
 def test_every_page_can_be_saved_as_it_is_shown_to_be_edited(editor: Client, elsewhere: Elsewhere) -> None:
     for sample in samples.PAGES:
         before = elsewhere.find(sample.name)
@@ -80,7 +85,7 @@ def test_a_page_is_changed_in_all_its_parts(editor: Client, elsewhere: Elsewhere
     assert (result.status, result.headers["location"]) == (303, "/page/worker")
     page = elsewhere.find("worker")
     assert {name: str(getattr(page, name)) for name in typed} == typed
-    assert '<main id="content" class="notice">' in editor.get("/page/worker").text
+    assert '<main id="main" class="notice">' in editor.get("/page/worker").text
 
 
 def test_the_home_page_s_address_is_that_of_the_site(editor: Client) -> None:
