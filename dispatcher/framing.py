@@ -40,7 +40,8 @@ _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 # fragment. What llhttp lets pass beyond that is refused by this.
 _REQUEST_LINE: Final = re.compile(rb"(%b+) ([!\"$-~]+) HTTP/1\.([0-9])\r\n" % _TOKEN)
 _OTHER_VERSION: Final = re.compile(rb"%b+ [!-~]+ HTTP/[02-9]\.[0-9]\r\n" % _TOKEN)
-_LATER_MINOR: Final = re.compile(rb"([^\r\n]* HTTP/1\.)[2-9]")
+# Only where the data begins: searched for everywhere, a long line takes time that grows with its square.
+_LATER_MINOR: Final = re.compile(rb"\A([^\r\n]* HTTP/1\.)[2-9]")
 _HOST_AND_PORT: Final = re.compile(rb"[^/?@]+:[0-9]{1,5}")
 _METHOD: Final = re.compile(rb"%b{1,64} " % _TOKEN)
 _VERSION: Final = b"HTTP/1.1\r\n"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import httptools
 import pytest
 from hypothesis import given, settings
@@ -248,6 +250,17 @@ def test_a_beginning_may_be_too_long_already(beginning, status):
     with pytest.raises(BadRequest) as caught:
         check_size(beginning, limits)
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize("line", ['X"' + "a" * 30_000, "X: " + " HTTP/1.2" * 3000 + "\x01"])
+def test_a_malformed_line_costs_no_more_for_being_long(line):
+    raw = f"GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n".encode()
+    started = time.thread_time()
+    with pytest.raises(BadRequest) as caught:
+        read_head(raw, Limits())
+    assert caught.value.status == 400
+    assert time.thread_time() - started < 0.2  # it was 2 s once
+
 
 
 # ── Beside llhttp ────────────────────────────────────────────────────────────────────────────────
