@@ -23,6 +23,9 @@ from worker.forms import Choice, Entry, Hidden, InputError, Integer, Memo, Pick,
 if TYPE_CHECKING:
     from worker import Request
 
+_MOST: Final = 9999
+"""The largest number of a page: four digits are enough for a table of contents."""
+
 _STEP: Final = 10
 """What a new page's number is above the last one's, so that others fit between."""
 
@@ -80,7 +83,7 @@ class NewForm(Form):
         Text(LINK_TEXT, least=0),
         description="What links to the page say. Without it, none lead there.",
     )
-    number = Entry("Number", Integer(0, 9999), description="The order in the navigation.")
+    number = Entry("Number", Integer(0, _MOST), description="The order in the navigation.")
     page_set = Entry("Page set", Text(PAGE_SET), description=f"{STANDARD}, or the heading above such pages.")
     template = Pick("Template", Choice(KINDS))
     content = Memo(
@@ -153,7 +156,7 @@ class New(EditorFormlet):
     def begin(self) -> dict[str, Any]:
         """Return what most new pages have: a place behind all others."""
         last = max((each.number for each in pages.find_all(self.db) if each.name != ERROR), default=0)
-        return {"number": last + _STEP, "page_set": STANDARD, "template": "standard"}
+        return {"number": min(last + _STEP, _MOST), "page_set": STANDARD, "template": "standard"}
 
     def save(self, data: dict[str, Any]) -> str:
         """Create the page, unless there is one."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import insert
 
-from apps.pages import samples, schema
+from apps.pages import app, samples, schema
 from worker.testing import Client
 
 if TYPE_CHECKING:
@@ -199,3 +199,12 @@ def test_the_application_that_a_sample_shows_does_what_it_says() -> None:
 
 def test_the_page_on_writing_shows_its_table_to_the_end(site: Client) -> None:
     assert "<td>is typed with <code>|</code> between its columns</td>" in site.get("/page/writing").text
+
+
+def test_the_site_may_be_served_at_any_path(database_url: str) -> None:
+    with Client(app, prefix="/handbook", database=database_url) as client:
+        text = client.get("/handbook/").text
+        for address in re.findall(r'href="([^"]+)"', f"{navigation(text)}{text.partition('<body>')[0]}"):
+            assert address.startswith(("/handbook", "data:")), address
+        assert client.get("/handbook/page/worker").status == 200
+        assert client.get("/handbook/edit/").headers["location"] == "/handbook/login?to=%2Fhandbook%2Fedit%2F"
