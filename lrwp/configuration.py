@@ -193,6 +193,8 @@ def _parse(path: Path) -> dict[str, Any]:
         raise SettingsError(f"the configuration file {path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise SettingsError(f"{path} is not TOML: {error}") from None
+    except RecursionError:
+        raise SettingsError(f"{path} is not TOML: it is nested too deeply") from None
 
 
 def _listed() -> str:

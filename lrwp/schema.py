@@ -5,14 +5,18 @@ The flags, the TOML reader and the reference page all work from what :func:`sche
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from lrwp.values import KINDS, Kind, kind_of_choices
 from protocol.errors import AddressError, SettingsError
+
+_INTEGER: Final = re.compile(r"\s*-?[0-9]{1,18}\s*")
+"""A whole number as it is typed. No setting has more digits, and Python does not read thousands of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,11 @@ class Setting:
     def _read_pairs(self, value: object, subject: str) -> tuple[tuple[str, str], ...]:
         if not isinstance(value, dict):
             raise SettingsError(f"{subject} must be a table of names and texts, not {_quote(value)}")
+        for name in value:
+            if not name or set(name) & set("=\0"):  # the system would refuse such a variable
+                raise SettingsError(
+                    f"{subject} has the name {_quote(name)}: names are not empty and have neither = nor NUL"
+                )
         return tuple((name, self._read_one(text, f"{subject}.{name}")) for name, text in value.items())
 
     @property
@@ -97,8 +106,7 @@ class Setting:
         """Give ``text`` the type that TOML would have given it."""
         if self.kind is KINDS[bool]:
             return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
-        digits = text.strip().removeprefix("-")
-        is_integer = self.kind is KINDS[int] and digits.isascii() and digits.isdigit()
+        is_integer = self.kind is KINDS[int] and _INTEGER.fullmatch(text)
         return int(text) if is_integer else text
 
     def write(self, value: Any) -> tuple[str, ...]:
@@ -114,7 +122,10 @@ def _quote(value: object) -> str:
     """Show a value as TOML would write it, or nearly so."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f'"{value:.80}"' if isinstance(value, str) else f"{value!s:.80}"
+    try:
+        return f'"{value:.80}"' if isinstance(value, str) else f"{value!s:.80}"
+    except ValueError:  # Python writes none of those that TOML has in hexadecimal
+        return "a number of thousands of digits"
 
 
 @cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -46,10 +47,23 @@ def _read_quantity(value: object, units: Mapping[str, float]) -> float:
         match = _QUANTITY.fullmatch(value.strip())
         if match is None or match[2].lower() not in {"", *units}:
             raise ValueError
-        return float(match[1]) * units.get(match[2].lower(), 1)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        number = float(match[1]) if "." in match[1] else int(match[1])
+        return _finite(number, units.get(match[2].lower(), 1))
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError
-    return value
+    return _finite(value, 1)
+
+
+def _finite(number: float, unit: float) -> float:
+    """Return a number of units, if there is such a float: a whole number may be larger than all of them."""
+    try:
+        product = number * unit
+        is_finite = math.isfinite(product)
+    except OverflowError:
+        is_finite = False
+    if not is_finite:
+        raise ValueError
+    return product
 
 
 def _read_duration(value: object) -> Duration:
@@ -57,10 +71,12 @@ def _read_duration(value: object) -> Duration:
 
 
 def _write_duration(seconds: float) -> str:
-    for unit in ("h", "m", "s"):
-        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
-            return f"{seconds / _SECONDS[unit]:g}{unit}"
-    return f"{seconds:g}s" if seconds >= 1 or seconds == 0 else f"{seconds * 1000:g}ms"
+    """Write a duration so that it reads as it was: ``lrwp up`` tells its workers theirs in flags."""
+    for unit in ("h", "m", "s") if seconds >= 1 else ("ms",):
+        count = round(seconds / _SECONDS[unit])
+        if count and count * _SECONDS[unit] == seconds:
+            return f"{count}{unit}"
+    return f"{Decimal(repr(seconds)).normalize():f}s"  # without an exponent
 
 
 def _read_size(value: object) -> Size:
@@ -84,7 +100,7 @@ def _read_integer(value: object) -> int:
 
 
 def _read_string(value: object) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\0" in value:  # a NUL ends every name that the system knows
         raise ValueError
     return value
 
@@ -102,7 +118,10 @@ def _read_address(value: object) -> Address:
 def _read_path(value: object) -> Path:
     if not _read_string(value):
         raise ValueError
-    return Path(_read_string(value)).expanduser()
+    try:
+        return Path(_read_string(value)).expanduser()
+    except RuntimeError:  # it starts with a ~ and the name of nobody
+        raise ValueError from None
 
 
 KINDS: Final[dict[Any, Kind]] = {

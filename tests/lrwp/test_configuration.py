@@ -248,6 +248,19 @@ def test_a_worker_may_be_described_by_variables_alone() -> None:
         ),
         ("[pools.a]\ntarget = 'a'\nenv = {A = 1}", "[pools.a] env.A must be text, not 1"),
         (
+            "[pools.a]\ntarget = 'a'\nenv = {'A=B' = 'x'}",
+            '[pools.a] env has the name "A=B": names are not empty and have neither = nor NUL',
+        ),
+        (
+            "[pools.a]\ntarget = 'a'\nsecret_file = '~nobody-has-this-name/secret'",
+            '[pools.a] secret_file must be a path, not "~nobody-has-this-name/secret"',
+        ),
+        (
+            "[limits]\nwait_timeout = 0x1" + "0" * 5000,
+            "[limits] wait_timeout must be a duration such as 30s, 250ms or 5m,"
+            " not a number of thousands of digits",
+        ),
+        (
             "[pools.a]\nthreads = 1",
             "[pools.a] needs a target."
             " What to run, as module:attribute, looked up from the current folder first.",
@@ -267,6 +280,7 @@ def test_a_file_that_is_not_there_or_not_toml_is_told(write: Write, tmp_path: Pa
     assert complaint(tmp_path / "none") == f"there is no configuration file {tmp_path / 'none'}"
     assert complaint(tmp_path) == f"the configuration file {tmp_path} cannot be read: Is a directory"
     assert complaint(write("[dispatcher")).startswith(f"{tmp_path / 'site.toml'} is not TOML: Expected ']'")
+    assert complaint(write("a = " + "[" * 5000)).endswith("is not TOML: it is nested too deeply")
     path = tmp_path / "latin.toml"
     path.write_bytes(b"# caf\xe9")
     assert complaint(path).startswith(f"{path} is not TOML: 'utf-8' codec")
@@ -277,6 +291,10 @@ def test_a_file_that_is_not_there_or_not_toml_is_told(write: Write, tmp_path: Pa
     [
         ({"LRWP_LIMITS_QUEUE": "x"}, 'LRWP_LIMITS_QUEUE must be a whole number, not "x"'),
         ({"LRWP_LIMITS_QUEUE": "-1"}, "LRWP_LIMITS_QUEUE must be at least 0, not -1"),
+        (
+            {"LRWP_LIMITS_QUEUE": "9" * 5000},
+            f'LRWP_LIMITS_QUEUE must be a whole number, not "{"9" * 80}"',
+        ),
         (
             {"LRWP_WORKER_ENV": "A"},
             "LRWP_WORKER_ENV must be NAME=text, several of them with commas between",
