@@ -146,10 +146,13 @@ def _show_routes(settings: WorkerSettings) -> int:
 
 
 def _run_alone(run: Callable[[WorkerSettings, str | None], int], settings: WorkerSettings) -> int:
-    from worker.pool import RECYCLE
+    from worker.pool import HUNG, RECYCLE
 
     os.environ.update(settings.env)
     code = run(settings, settings.label[0] if settings.label else None)
+    if code == HUNG:
+        # Python would wait for threads of the application, and what hangs may be one of them.
+        os._exit(1)
     return 0 if code == RECYCLE else code
 
 

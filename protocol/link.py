@@ -308,9 +308,17 @@ class DispatcherEnd(_End, Generic[Subject]):
         """Ask the worker for a proof; ``nonce`` is new for each link, :data:`protocol.limits.NONCE` bytes."""
         return self._send(m.CHALLENGE, nonce)
 
-    def registered(self, heartbeat: int) -> bytes:
-        """Accept the worker; it hears from us every ``heartbeat`` milliseconds when it is idle."""
-        frame = self._send(m.REGISTERED, {"frame": limits.FRAME, "piece": limits.PIECE}, heartbeat)
+    def registered(self, heartbeat: int, request_timeout: int = 0) -> bytes:
+        """Accept the worker.
+
+        Args:
+            heartbeat: the milliseconds after which it hears from us when it is idle.
+            request_timeout: the milliseconds for which it may be silent about a request; 0 to leave it open.
+        """
+        bounds = {"frame": limits.FRAME, "piece": limits.PIECE}
+        if request_timeout:
+            bounds["request_timeout"] = request_timeout
+        frame = self._send(m.REGISTERED, bounds, heartbeat)
         self._reader.limit = limits.FRAME
         return frame
 

@@ -5,6 +5,7 @@ A child talks to its parent through a pipe whose number is in ``LRWP_READY_FD``:
     one byte                  it is ready for work
     ! SENTENCE                it never will be, and this is why; nothing comes after it
     @ STAMP PATH, a line      its code is from this file, which looked like this before it was read
+    ~ SECONDS, a line         it will say so again within this time, as long as it lives
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from worker.lines import Lines
 
 READY_FD: Final = "LRWP_READY_FD"
 """Name of the variable with the number of the pipe that a child reports through."""
+
+SIGNS_FD: Final = "LRWP_SIGNS_FD"
+"""Name of the variable with the number of the same pipe for what a child says once it is ready, when it has
+closed the first."""
 
 LABEL: Final = "LRWP_LABEL"
 """Name of the variable with a child's label."""
@@ -48,19 +53,25 @@ class Process:
         leads_group: whether it and what it starts are a process group of their own.
         lines: what it writes to STDOUT and STDERR.
         is_ready: whether it has said that it is ready for work.
+        promise: seconds within which it has promised the next sign of life; None if there is no new promise.
+        due: at which age it has to have given it; None if it has promised nothing.
+        is_hung: whether it was killed because it did not give it.
         files: the files that its code is from, and their stamps; whoever has read them empties it.
         is_overdue: whether it was killed because it did not end in time.
     """
 
     __slots__ = (
         "_report",
+        "due",
         "files",
+        "is_hung",
         "is_overdue",
         "is_ready",
         "label",
         "leads_group",
         "lines",
         "pid",
+        "promise",
         "started",
     )
 
@@ -70,6 +81,9 @@ class Process:
         self.started = started
         self.leads_group = leads_group
         self.is_ready = False
+        self.promise: float | None = None
+        self.due: float | None = None
+        self.is_hung = False
         self.files: dict[str, str] = {}
         self.is_overdue = False
         self.lines = {STDOUT: Lines(), STDERR: Lines()}
@@ -82,15 +96,18 @@ class Process:
         """Take in what the child wrote into the pipe for reports."""
         self._report += data
         while self._report and not self._report.startswith(b"!"):
-            if not self._report.startswith(b"@"):
+            if not self._report.startswith((b"@", b"~")):
                 self.is_ready = True
                 self._report = self._report[1:]
                 continue
             line, end, rest = self._report.partition(b"\n")
             if not end:  # the rest of it is on the way
                 return
-            stamp, _, path = line[1:].partition(b" ")
-            self.files[os.fsdecode(path)] = stamp.decode()
+            if line.startswith(b"~"):
+                self.promise = float(line[1:])
+            else:
+                stamp, _, path = line[1:].partition(b" ")
+                self.files[os.fsdecode(path)] = stamp.decode()
             self._report = rest
 
     @property
@@ -111,6 +128,12 @@ def tell_file(report: int, path: str, stamp: str) -> None:
     """Tell our parent, through the pipe with this number, of a file that our code is from."""
     with suppress(OSError):  # it is gone, and nobody wants to know any more
         os.write(report, b"@%s %s\n" % (stamp.encode(), os.fsencode(path)))
+
+
+def tell_promise(report: int, seconds: float) -> None:
+    """Promise our parent, through the pipe with this number, another sign of life within so many seconds."""
+    with suppress(OSError):  # as above
+        os.write(report, b"~%.3f\n" % seconds)
 
 
 def describe_end(code: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import select
 import socket
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,10 @@ CHUNK: Final = 64 * 1024
 much: from 128 KiB on, glibc asks the system for the memory of each buffer and gives it back at once."""
 
 
+ENDED: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+"""What poll() tells of a socket whose other side has closed it; what it sent before may still be there."""
+
+
 class LinkLostError(LrwpError):
     """The link cannot be used any more: the connection has ended, or the dispatcher broke the protocol."""
 
@@ -33,6 +38,8 @@ class Link:
         is_registered: whether the dispatcher has accepted us.
         heartbeat: seconds between two pings of an idle link, once we are registered.
         is_fenced: whether another link has taken our place at the dispatcher.
+        patience: seconds for which the dispatcher waits for a word about a request before it cuts us off,
+            once we are registered; 0 if it does not say.
         cancelled: the exchanges for which nobody waits any more.
 
     Args:
@@ -57,6 +64,7 @@ class Link:
         self.is_registered = False
         self.is_fenced = False
         self.heartbeat = 0.0
+        self.patience = 0.0
         self.cancelled: set[int] = set()
         self._socket = sock
         self._bodies: dict[int, LinkBody] = {}
@@ -80,6 +88,15 @@ class Link:
     def held(self) -> dict[int, bool]:
         """The exchanges that we have not settled."""
         return self._end.held
+
+    def is_cut(self) -> bool:
+        """Whether the dispatcher has ended the connection, whatever it sent before. Any thread may ask."""
+        file = self._socket.fileno()
+        if file < 0:
+            return True
+        poll = select.poll()
+        poll.register(file, ENDED)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         """End the connection."""
@@ -187,10 +204,13 @@ class Link:
         proof = prove(self._secret, nonce, self._nonce, registration.instance, registration.applications)
         self._send(self._end.register(registration, self._nonce, proof))
 
-    def on_registered(self, limits: Any, heartbeat: int) -> None:  # noqa: ARG002 - ours are smaller
-        """Note that requests may come."""
+    def on_registered(self, limits: Any, heartbeat: int) -> None:
+        """Note that requests may come. Of the limits, those on size are wider than ours."""
         self.is_registered = True
         self.heartbeat = heartbeat / 1000
+        patience = limits.get("request_timeout")
+        if type(patience) is int:
+            self.patience = patience / 1000
 
     def on_rejected(self, code: str, sentence: str) -> None:
         """Note that we are not wanted, or not any more."""

@@ -13,7 +13,7 @@ import structlog
 from protocol.errors import LrwpError, RejectedError
 from worker.backoff import Backoff
 from worker.dialling import Dialling
-from worker.link import Link, LinkLostError
+from worker.link import ENDED, Link, LinkLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,10 +37,6 @@ REGISTRATION_TIME: Final = 10.0
 FAREWELL: Final = 1.0
 """Seconds for which a worker that leaves waits for a dispatcher that has not accepted it yet: it may have,
 and may have handed a request over that would be lost if we hung up."""
-
-# A dispatcher that closes a link has settled all that the link held: what a worker that was stopped for a
-# while finds in its socket behind that, nobody waits for, and it must not be begun.
-_ENDED: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 NEVER: Final = float("inf")
 
@@ -115,6 +111,12 @@ class Links:
         self._now = time.monotonic()
         self._give_up_at = NEVER
 
+    @property
+    def patience(self) -> float:
+        """The longest that a dispatcher waits for a word about a request, in seconds; 0 if none says so."""
+        links = [dispatcher.link for dispatcher in self._dispatchers]
+        return max(link.patience if link else 0.0 for link in links)
+
     def wake(self) -> None:
         """Have :meth:`wait` return soon. Any thread may call it, and a signal's handler."""
         with suppress(OSError):  # nobody waits any more
@@ -150,7 +152,9 @@ class Links:
             elif dispatcher.link is not None:
                 self._ready.append(dispatcher)
                 self._read(dispatcher, dispatcher.link)
-                if events & _ENDED and dispatcher.link is not None:
+                # A dispatcher that closes a link has settled all that the link held: what a worker that was
+                # stopped for a while finds in its socket nobody waits for, and it must not be begun.
+                if events & ENDED and dispatcher.link is not None:
                     self._lose(dispatcher, "the dispatcher has closed the link")
         if now >= due:
             for dispatcher in self._dispatchers:
@@ -247,7 +251,7 @@ class Links:
             self._miss(dispatcher, str(error))
             return
         self._by_file[sock.fileno()] = dispatcher
-        self._poll.register(sock, select.POLLIN | _ENDED)
+        self._poll.register(sock, select.POLLIN | ENDED)
         dispatcher.due = self._now + REGISTRATION_TIME
 
     def _miss(self, dispatcher: Dispatcher, reason: str) -> None:

@@ -5,6 +5,7 @@ does about a process that ended::
 
     exit code 0         retired: it has done what it was there for, and nobody takes its place
     RECYCLE             it has served its number of requests: replaced at once
+    HUNG                a request hung in it: replaced at once
     anything else       replaced: at once, or after a back-off if it died within seconds of its start
 
 SIGTERM and SIGINT drain, a second SIGINT kills, SIGHUP replaces the processes one after another. In
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol.errors import LrwpError
 from worker.backoff import Backoff
-from worker.child import READY_FD, Process, describe_end, tell_file
+from worker.child import READY_FD, SIGNS_FD, Process, describe_end, tell_file
 from worker.output import Output
 from worker.supervision import Supervisor
 from worker.watching import Imports, Watch
@@ -35,11 +36,20 @@ if TYPE_CHECKING:
 RECYCLE: Final = 75
 """Exit code of a process that has served its number of requests; <sysexits.h> has it for "try again"."""
 
+HUNG: Final = 70
+"""Exit code of a process in which a request hangs; <sysexits.h> has it for an internal error."""
+
 SETTLED: Final = 5.0
 """Seconds after which a process has shown that it can live: its death is no reason to wait."""
 
 READY_TIMEOUT: Final = 60.0
 """Seconds that a process which replaces another gets to become ready."""
+
+_SECOND_LOOK: Final = 0.5
+"""Seconds that a process which owes a sign of life gets when we notice: we may have been stopped as well."""
+
+_LAST_WORDS: Final = 1.0
+"""Seconds that a process which is killed for its silence gets to say where it is."""
 
 LOOK: Final = 0.5
 """Seconds between two looks at whether a file has changed."""
@@ -63,7 +73,7 @@ def seconds_to_restart(code: int, lived: float, backoff: Backoff) -> float | Non
     """
     if code == 0:
         return None
-    if code == RECYCLE or lived >= SETTLED:
+    if code in {RECYCLE, HUNG} or lived >= SETTLED:
         backoff.reset()
         return 0.0
     return backoff.next()
@@ -190,6 +200,7 @@ class Pool:
         """Be one of the processes: this runs in the child."""
         # A file of its own: the application's side closes the other one, and its number may be used again.
         report = os.dup(int(os.environ[READY_FD]))
+        os.environ[SIGNS_FD] = str(report)
         os.environ.update(self._settings.env)
         if self._settings.reload:
             Imports(partial(tell_file, report)).install()
@@ -203,6 +214,7 @@ class Pool:
         """A process is ready for work: then one that it replaces may leave. Or it has named its files."""
         self._watch.add(process.files)
         process.files.clear()
+        self._expect(process)
         if not process.is_ready:
             return
         self._was_ready = True
@@ -212,6 +224,38 @@ class Pool:
             with suppress(OSError):
                 os.write(int(self._report_to), b"1")
             self._report_to = None
+
+    # Signs of life
+
+    def _expect(self, process: Process) -> None:
+        """Expect the sign of life that a process has promised."""
+        if process.promise is None:
+            return
+        is_watched = process.due is not None
+        process.due = self._supervisor.age(process) + process.promise
+        if not is_watched:
+            self._supervisor.after(process.promise, partial(self._on_due, process))
+        process.promise = None
+
+    def _on_due(self, process: Process, overdue: float | None = None) -> None:
+        """Look whether a process has kept its promise; kill it if it has not by the second look."""
+        if not self._supervisor.lives(process) or process.due is None:
+            return
+        left = process.due - self._supervisor.age(process)
+        if left > 0:
+            self._supervisor.after(left, partial(self._on_due, process))
+        elif process.due != overdue:
+            self._supervisor.after(_SECOND_LOOK, partial(self._on_due, process, process.due))
+        else:
+            self._output.say(f"{process.label} gives no sign of life any more and is killed")
+            process.is_hung = True
+            # Python's faulthandler answers ABRT with a traceback, even from within a call that never ends.
+            process.send(signal.SIGABRT)
+            self._supervisor.after(_LAST_WORDS, partial(self._kill, process))
+
+    def _kill(self, process: Process) -> None:
+        if self._supervisor.lives(process):
+            process.send(signal.SIGKILL)
 
     def on_ended(self, process: Process, code: int) -> None:
         """A process is gone: decide what becomes of its place."""
@@ -238,7 +282,8 @@ class Pool:
         if process.failure and not self._was_ready:
             self._on_false_start(place, process)
             return
-        seconds = seconds_to_restart(code, self._supervisor.age(process), place.backoff)
+        outcome = HUNG if process.is_hung else code
+        seconds = seconds_to_restart(outcome, self._supervisor.age(process), place.backoff)
         if seconds is None:
             self._retire(place)
             return
@@ -371,4 +416,6 @@ def _list_files(paths: list[str]) -> str:
 
 def _reason(process: Process, code: int) -> str:
     """Say why a process is gone, after its label."""
+    if code == HUNG:
+        return "has ended because a request hung in it"
     return f"could not go on: {process.failure}" if process.failure else describe_end(code)

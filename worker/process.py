@@ -1,18 +1,22 @@
 """A worker's process: load the target, register, serve in one or more threads, leave when told to.
 
-The main thread only waits for signals; links are served by threads of their own. So a second INT ends the
-process even while a handler hangs, and a signal never interrupts the reading or writing of a frame.
+The main thread only waits for signals, and sees to it that no other hangs; links are served by threads of
+their own. So a second INT ends the process even while a handler hangs, and a signal never interrupts the
+reading or writing of a frame.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -20,14 +24,15 @@ import structlog
 from protocol.errors import LrwpError, SettingsError
 from protocol.registration import Claim, Registration, read_registration, read_secrets
 from worker import development
-from worker.child import LABEL, READY_FD
+from worker.child import LABEL, READY_FD, SIGNS_FD, STDERR, tell_promise
 from worker.loading import load
-from worker.pool import RECYCLE
-from worker.serving import Serving, plain_page
+from worker.pool import HUNG, RECYCLE
+from worker.serving import Serving, plain_page, whereabouts
+from worker.vigil import HungError, Vigil, traceback_of
 from worker.wsgi import wsgi_handle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
     from worker.exchange import Handle
@@ -51,6 +56,7 @@ def run(settings: WorkerSettings, label: str | None = None) -> int:
     """
     if label is not None:
         os.environ[LABEL] = label
+    faulthandler.enable(STDERR)
     if settings.reload:
         development.begin()
     target, default_name = load(settings.target, settings.kind)
@@ -113,6 +119,12 @@ class Process:
             )
             for number in range(settings.threads)
         ]
+        signs = os.environ.pop(SIGNS_FD, None)
+        promise = partial(tell_promise, int(signs)) if signs else _promise_nobody
+        self._vigil = Vigil(self._servings, promise)
+        self._reported: list[Serving] = []
+        self._alarm, self._waker = socket.socketpair()
+        self._waker.setblocking(False)
 
     def run(self) -> int:
         """Serve until all threads have left; returns the exit code.
@@ -120,28 +132,60 @@ class Process:
         Raises:
             LrwpError: a thread could not go on, or had not finished in time.
         """
-        threads = [
-            threading.Thread(target=self._serve, args=(serving,), name=f"serving-{number}", daemon=True)
+        threads = {
+            serving: threading.Thread(
+                target=self._serve, args=(serving,), name=f"serving-{number}", daemon=True
+            )
             for number, serving in enumerate(self._servings, 1)
-        ]
+        }
         with self._woken_by_signals() as alarm:
-            for thread in threads:
+            for thread in threads.values():
                 thread.start()
-            while len(self._left) < len(threads):
-                self._wait(alarm)
+            while not all(each in self._left or each in self._vigil.hung for each in self._servings):
+                now = time.monotonic()
+                pause = self._vigil.look(now)
+                self._report_hung(threads)
+                if self._ends_at is not None and now >= self._ends_at:
+                    self._end_late()
+                    break
+                self._wait(alarm, now, pause)
+        if self._vigil.hung:
+            return HUNG
         if self._error is not None:
             raise self._error
         return RECYCLE if self._recycled else 0
 
-    def _wait(self, alarm: socket.socket) -> None:
-        """Wait for a signal, or for a thread to leave, but not longer than we may still drain."""
-        alarm.settimeout(None if self._ends_at is None else max(0.001, self._ends_at - time.monotonic()))
-        try:
+    def _wait(self, alarm: socket.socket, now: float, pause: float | None) -> None:
+        """Wait for a signal, or for a thread to leave, but not longer than somebody may still need."""
+        pauses = [] if pause is None else [pause]
+        if self._ends_at is not None:
+            pauses.append(self._ends_at - now)
+        alarm.settimeout(max(0.001, min(pauses)) if pauses else None)
+        with suppress(TimeoutError):
             alarm.recv(64)
-        except TimeoutError:
-            raise LrwpError(
-                f"the worker had not finished after {self._drain_timeout:g} s and was ended"
-            ) from None
+
+    def _end_late(self) -> None:
+        """Give up on those that have not finished; where one hangs, that is why we leave, and was said."""
+        if not self._vigil.hung:
+            raise LrwpError(f"the worker had not finished after {self._drain_timeout:g} s and was ended")
+
+    def _report_hung(self, threads: Mapping[Serving, threading.Thread]) -> None:
+        """Say where a thread hangs, and have the others leave.
+
+        They get as long for what they have in hand as in any other drain: it is others who wait for it, and
+        the thread that hangs does no more harm meanwhile.
+        """
+        for serving in self._vigil.hung:
+            if serving in self._reported:
+                continue
+            self._reported.append(serving)
+            frame = sys._current_frames().get(threads[serving].ident or 0)
+            where = whereabouts(serving.in_hand[2]) if serving.in_hand else {}
+            try:
+                raise HungError("the dispatcher has waited long enough").with_traceback(traceback_of(frame))
+            except HungError:
+                log.exception("request hangs", thread=threads[serving].name, **where)
+            self._drain()
 
     @contextmanager
     def _woken_by_signals(self) -> Iterator[socket.socket]:
@@ -155,9 +199,7 @@ class Process:
         numbers = [
             n for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN
         ]
-        alarm, self._waker = socket.socketpair()
-        self._waker.setblocking(False)
-        with alarm, self._waker:
+        with self._alarm as alarm, self._waker:
             before = {number: signal.signal(number, self._on_signal) for number in numbers}
             woken = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
             try:
@@ -199,6 +241,10 @@ class Process:
         # One thread that has left, for whatever reason, is reason enough for the others to leave as well.
         self._drain()
         self._left.append(serving)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have the main thread look around."""
         with suppress(OSError):  # a full pipe wakes as well
             self._waker.send(b"!")
 
@@ -211,12 +257,17 @@ class Process:
         return False
 
     def _on_registered(self) -> None:
-        """Tell who started us, once every thread is ready for work."""
+        """Tell who started us, once every thread is ready for work; and have the vigil begin."""
+        self._wake()
         with self._lock:
             self._unregistered -= 1
             if self._unregistered == 0 and (file := os.environ.pop(READY_FD, None)) is not None:
                 with suppress(OSError), os.fdopen(int(file), "wb", buffering=0) as report:
                     report.write(b"+")
+
+
+def _promise_nobody(seconds: float) -> None:
+    """Do without a parent that watches over us."""
 
 
 def _use_database(settings: WorkerSettings, target: Any) -> None:

@@ -19,7 +19,7 @@ from worker.body import ClientLeftError
 from worker.content import close_source
 from worker.error_page import error_page
 from worker.link import Link, LinkLostError
-from worker.links import PATIENCE, Links
+from worker.links import NEVER, PATIENCE, Links
 
 if TYPE_CHECKING:
     import socket
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from protocol.addresses import Address
     from protocol.registration import Registration
     from worker.exchange import Answer, Exchange, Handle
+
+    InHand = tuple[Link, int, Exchange]
+    """A request that has come: its link, its number there, and itself."""
 
 log = structlog.get_logger()
 
@@ -69,6 +72,7 @@ class Serving:
 
     Attributes:
         answered: how many requests it has answered.
+        in_hand: the request that it is working on, None between requests.
         is_draining: whether it takes nothing new.
     """
 
@@ -85,13 +89,15 @@ class Serving:
         fault_page: Callable[[Exchange, BaseException, int], Answer] = plain_page,
     ) -> None:
         self.answered = 0
+        self.in_hand: InHand | None = None
         self.is_draining = False
+        self._busy_since = 0.0
         self._handle = handle
         self._registration = registration
         self._secret = secret
         self._is_finished = is_finished
         self._fault_page = fault_page
-        self._waiting: deque[tuple[Link, int, Exchange]] = deque()
+        self._waiting: deque[InHand] = deque()
         self._links = Links(dispatchers, self._link, on_registered, self._on_lost, patience)
         self._prefixes: dict[str, list[str]] = {}
         for claim in registration.applications:
@@ -144,11 +150,12 @@ class Serving:
 
         What comes meanwhile is not begun here: it could go on for ever, and nobody else would be heard.
         """
-        looked_at = time.monotonic()
+        self._busy_since = looked_at = time.monotonic()
         for _ in range(len(self._waiting)):
             if not self._waiting:  # their link was lost
-                return
-            link, exchange_id, exchange = self._waiting.popleft()
+                break
+            self.in_hand = in_hand = self._waiting.popleft()
+            link, exchange_id, exchange = in_hand
             try:
                 if exchange_id in link.cancelled:
                     link.settle(exchange_id)
@@ -162,6 +169,29 @@ class Serving:
             self.answered += 1
             if self._is_finished(self.answered):
                 self.drain()
+        self.in_hand = None
+
+    # ── Somebody watches ─────────────────────────────────────────────────────────────────────────
+
+    @property
+    def patience(self) -> float:
+        """The longest that a dispatcher waits for a word about a request, in seconds; 0 if none says so."""
+        return self._links.patience
+
+    def seconds_left(self, now: float) -> float:
+        """Return how long the dispatcher still has patience with what is in hand. Any thread may ask.
+
+        It began with the first of those that came together, which are done in milliseconds, or taken back.
+        """
+        in_hand = self.in_hand
+        if in_hand is None or not in_hand[0].patience:
+            return NEVER
+        return self._busy_since + in_hand[0].patience - now
+
+    def is_cut_off(self) -> bool:
+        """Whether the dispatcher has cut off the link over which came what is in hand. Any thread may ask."""
+        in_hand = self.in_hand
+        return in_hand is not None and in_hand[0].is_cut()
 
     # ── Answers go ───────────────────────────────────────────────────────────────────────────────
 
@@ -174,7 +204,7 @@ class Serving:
             else:
                 self._send_pieces(link, exchange_id, exchange, answer)
         except ClientLeftError:
-            log.info("client left", **_whereabouts(exchange))
+            log.info("client left", **whereabouts(exchange))
             link.settle(exchange_id)
         except LocalProtocolError as error:
             # An application has swallowed the news that the link was lost while it read its body.
@@ -188,10 +218,10 @@ class Serving:
         except (LinkLostError, ClientLeftError):
             raise
         except HeaderError as error:
-            log.error("unusable answer", reason=str(error), **_whereabouts(exchange))
+            log.error("unusable answer", reason=str(error), **whereabouts(exchange))
             return self._fault_page(exchange, error, 502)
         except (Exception, SystemExit) as error:
-            log.exception("application raised", **_whereabouts(exchange))
+            log.exception("application raised", **whereabouts(exchange))
             return self._fault_page(exchange, error, 500)
 
     def _send_pieces(self, link: Link, exchange_id: int, exchange: Exchange, answer: Answer) -> None:
@@ -242,11 +272,11 @@ def _pieces(exchange: Exchange, body: bytes | Iterable[bytes]) -> Iterator[bytes
     except (LinkLostError, ClientLeftError):
         raise
     except (Exception, SystemExit) as error:
-        log.exception("application raised", **_whereabouts(exchange))
+        log.exception("application raised", **whereabouts(exchange))
         raise BrokenOffError(error) from None
 
 
-def _whereabouts(exchange: Exchange) -> dict[str, str]:
+def whereabouts(exchange: Exchange) -> dict[str, str]:
     """Return what the log says of a request; not its query, which may hold anybody's secrets."""
     return {
         "application": exchange.application,

@@ -99,7 +99,7 @@ class Supervisor:
         self.after(within, partial(self._kill_overdue, process))
 
     def _kill_overdue(self, process: Process) -> None:
-        if self.processes.get(process.pid) is process:
+        if self.lives(process):
             process.is_overdue = True
             process.send(signal.SIGKILL)
             if self.is_stopping:
@@ -112,6 +112,10 @@ class Supervisor:
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Call ``action`` in so many seconds."""
         heapq.heappush(self._timers, (self._clock() + seconds, next(self._order), action))
+
+    def lives(self, process: Process) -> bool:
+        """Return whether a process has not ended."""
+        return self.processes.get(process.pid) is process
 
     def age(self, process: Process) -> float:
         """Return for how many seconds a process has lived."""

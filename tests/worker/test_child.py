@@ -35,6 +35,15 @@ def test_a_process_names_its_files_however_they_arrive() -> None:
     assert (process.is_ready, process.failure) == (True, "no")
 
 
+def test_a_process_promises_another_sign_of_life() -> None:
+    process = Process("ONE", 12, 0.0)
+    assert process.promise is None
+    process.take_report(b"~65.5\n~66.000")
+    assert process.promise == 65.5
+    process.take_report(b"\n")
+    assert (process.promise, process.is_ready) == (66.0, False)
+
+
 def test_a_process_says_who_it_is() -> None:
     process = Process("ONE", 12, 0.0)
     assert repr(process) == "<Process ONE, 12>"

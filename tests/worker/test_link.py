@@ -10,6 +10,7 @@ import pytest
 
 from protocol.errors import LocalProtocolError
 from protocol.registration import Claim, Registration
+from tests.waiting import until
 from tests.worker.dispatchers import FakeLink
 from worker.body import ClientLeftError
 from worker.link import Link, LinkLostError
@@ -51,6 +52,23 @@ def desk() -> Iterator[Desk]:
 def test_a_link_that_is_accepted_knows_the_heartbeat(desk: Desk) -> None:
     assert (desk.link.is_registered, desk.link.heartbeat) == (True, 10.0)
     assert repr(desk.link) == "<Link <WorkerEnd serving, holds 0>>"
+
+
+def test_a_link_learns_how_long_the_dispatcher_waits(desk: Desk) -> None:
+    assert desk.link.patience == 0.0
+    desk.link.on_registered({"request_timeout": 60_000}, 250)
+    assert desk.link.patience == 60.0
+    desk.link.on_registered({"request_timeout": "long"}, 250)
+    assert desk.link.patience == 60.0
+
+
+def test_whether_a_link_is_cut_is_seen_without_reading(desk: Desk) -> None:
+    desk.dispatcher.request()
+    assert not desk.link.is_cut()
+    desk.dispatcher.socket.close()
+    until(desk.link.is_cut)
+    desk.link.close()
+    assert desk.link.is_cut()
 
 
 def test_looking_does_not_wait(desk: Desk) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.programs import Program, lives, running, wait_until_gone
 from worker.backoff import Backoff
-from worker.pool import RECYCLE, SETTLED, Place, Pool, name_processes, seconds_to_restart
+from worker.pool import HUNG, RECYCLE, SETTLED, Place, Pool, name_processes, seconds_to_restart
 from worker.settings import WorkerSettings
 
 PRELUDE = """
@@ -94,6 +94,10 @@ def test_a_process_that_ended_with_0_is_never_replaced() -> None:
 def test_a_process_that_served_its_number_of_requests_is_replaced_at_once() -> None:
     backoff = Backoff()
     assert (seconds_to_restart(RECYCLE, 0.1, backoff), backoff.failures) == (0.0, 0)
+
+
+def test_a_process_in_which_a_request_hung_is_replaced_at_once() -> None:
+    assert seconds_to_restart(HUNG, 0.1, Backoff()) == 0.0
 
 
 def test_a_process_that_lived_for_a_while_is_replaced_at_once() -> None:
@@ -259,6 +263,40 @@ def test_a_process_that_cannot_start_is_tried_again_when_others_can(start: Start
     )
 
 
+# Signs of life
+
+PROMISE = """
+def run(settings, label):
+    ready()
+    print(label, "serves as", os.getpid())
+    for _ in range(3):
+        os.write(int(os.environ["LRWP_SIGNS_FD"]), b"~0.3\\n")
+        threading.Event().wait(0.2)
+    print("falls silent")
+    threading.Event().wait()
+"""
+
+
+def test_a_process_that_breaks_its_promise_is_killed_and_replaced_at_once(start: Start) -> None:
+    program = start(PROMISE, settings="processes=1")
+    first = pid_of(program, "main-1")
+    program.wait_for("falls silent")
+    program.wait_for("^lrwp: main-1 gives no sign of life any more and is killed$")
+    program.wait_for("^lrwp: main-1 was killed by SIGABRT; starting it again$")
+    assert pid_of(program, "main-1") != first
+
+
+def test_a_process_that_was_stopped_for_a_moment_lives_on(start: Start) -> None:
+    program = start(PROMISE.replace("range(3)", "range(99)"), settings="processes=1")
+    worker = pid_of(program, "main-1")
+    os.kill(worker, signal.SIGSTOP)
+    with pytest.raises(AssertionError, match="did not come"):
+        program.wait_for("lrwp:", patience=0.5)
+    os.kill(worker, signal.SIGCONT)
+    with pytest.raises(AssertionError, match="did not come"):
+        program.wait_for("lrwp:", patience=1.0)
+
+
 # Leaving
 
 
@@ -360,8 +398,8 @@ def test_hangup_replaces_the_processes_one_after_another(start: Start) -> None:
     program.wait_for_all("main-1 serves", "main-2 serves")
     program.send(signal.SIGHUP)
     program.wait_for("^lrwp: replacing the processes one after another")
-    program.wait_for_all("main-1 serves", "main-1 drained")
-    program.wait_for_all("main-2 serves", "main-2 drained", "^lrwp: all processes have been replaced")
+    program.wait_for("main-1 drained(.|\n)*main-2 drained(.|\n)*^lrwp: all processes have been replaced$")
+    assert program.output.count("serves as") == 4
 
 
 def test_hangup_of_a_terminal_that_is_gone_stops(start: Start) -> None:
@@ -450,8 +488,9 @@ def test_hangup_while_an_heir_starts_starts_another(start: Start, tmp_path: Path
     program.send(signal.SIGHUP)
     program.wait_for("the second hangs")
     program.send(signal.SIGHUP)
-    assert pid_of(program, "main-1") != first
-    program.wait_for("all processes have been replaced")
+    program.wait_for_all(
+        f"main-1 serves as (?!{first}$)", "all processes have been replaced", "main-1 drained"
+    )
     program.send(signal.SIGTERM)
     assert program.wait() == 0
 
@@ -477,8 +516,8 @@ def test_a_file_that_changes_replaces_the_processes(start: Start, tmp_path: Path
     program.wait_for_all("main-1 serves", "main-2 serves")
     (tmp_path / "code1.py").write_text("VERSION = 2.0")
     program.wait_for("^lrwp: code1.py has changed: replacing the processes$")
-    program.wait_for_all("this is 2.0", "main-1 serves", "main-1 drained")
-    program.wait_for_all("this is 2.0", "main-2 serves", "main-2 drained")
+    program.wait_for_all("main-1 drained", "main-2 drained", "^lrwp: all processes have been replaced$")
+    assert program.output.count("this is 2.0") == 2
     program.send(signal.SIGTERM)
     assert program.wait() == 0
 
@@ -501,8 +540,7 @@ def test_broken_code_leaves_the_old_processes_and_the_next_change_is_tried(
     (tmp_path / "code1.py").write_text("VERSION = 1 / 0")
     program.wait_for("^lrwp: the new main-1 could not go on: ZeroDivisionError")
     (tmp_path / "code1.py").write_text("VERSION = 1 / 1")  # as long, and perhaps within the same second
-    program.wait_for("this is 1.0")
-    program.wait_for_all("drained", "all processes have been replaced")
+    program.wait_for_all("this is 1.0", "drained", "all processes have been replaced")
 
 
 def test_code_that_is_broken_from_the_start_is_told_once_and_tried_when_it_changes(

@@ -270,6 +270,8 @@ def test_who_started_it_is_told_when_all_threads_are_ready(monkeypatch: pytest.M
     reader, writer = os.pipe()
     monkeypatch.setenv(READY_FD, str(writer))
     process = Process(WorkerSettings(target="x", threads=2), None, "pages", lambda _: None)  # type: ignore[arg-type,return-value]
+    process._alarm.close()
+    process._waker.close()
     for serving in process._servings:
         serving._links.close()
     os.set_blocking(reader, False)
