@@ -165,7 +165,8 @@ class Server:
             log.error("the secrets stay as they were", reason=str(error))
             return
         self._front.use(keyring)
-        log.info("secrets read again")
+        if keyring:
+            log.info("secrets read again")
 
     def _renew_certificate(self, certificate: Certificate) -> None:
         try:

@@ -201,7 +201,9 @@ class Up:
         self._supervisor.after(seconds, partial(self._start, member))
 
     def on_renew(self) -> None:
-        """Have each pool replace its processes."""
+        """Have the dispatcher read secrets and certificates again, and each pool replace its processes."""
+        if self._was_live and self._dispatcher.process:
+            self._dispatcher.process.send(signal.SIGHUP)
         for pool in self._pools:
             if pool.process:
                 pool.process.send(signal.SIGHUP)

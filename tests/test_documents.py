@@ -19,10 +19,13 @@ import typer
 
 from dispatcher.broker import MEMORY, OVERRUN
 from dispatcher.exchange import SAFE_METHODS, Standing
+from dispatcher.gate import LONGEST_DELAY, PATIENT, QUIET, REPORT, STRANGERS, STRANGERS_PER_ADDRESS
+from dispatcher.stranger import REGISTRATION_TIME
 from lrwp.cli import app
 from lrwp.configuration import SECTIONS, read_configuration
 from lrwp.schema import schema
 from protocol.conditions import Decision
+from protocol.limits import REGISTRATION_FRAME
 from tests.bench.measure import free_ports
 from tests.programs import Program, in_session, running
 from tests.tools import needed
@@ -387,6 +390,11 @@ def test_words_and_numbers_are_those_of_the_code() -> None:
     assert "longer than 10 ms" in architecture
     assert MEMORY == 60
     assert "seen in the last minute" in behaviour
+    assert f"| {STRANGERS:,} connections are not registered, or {STRANGERS_PER_ADDRESS} from its" in behaviour
+    assert (PATIENT, LONGEST_DELAY, QUIET, REPORT, REGISTRATION_TIME) == (5, 4, 60, 10, 10)
+    assert "The first five refusals" in behaviour
+    assert REGISTRATION_FRAME == 64 * 1024
+    assert "64 KiB and ten seconds to register" in (ROOT / "docs/security.md").read_text()
     assert sorted(SAFE_METHODS) == ["GET", "HEAD", "OPTIONS"]
     assert "GET, HEAD and OPTIONS" in architecture
     assert "GET, HEAD, OPTIONS" in behaviour

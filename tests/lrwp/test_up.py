@@ -180,11 +180,16 @@ def test_a_killed_program_is_replaced_and_the_others_find_it_again(
     assert program.wait() == 0
 
 
-def test_hangup_replaces_the_workers(start: Start, site: Site) -> None:
-    program = start()
+def test_hangup_replaces_the_workers_and_has_secrets_read_again(start: Start, site: Site) -> None:
+    secret = site.folder / "secret"
+    secret.write_text("sixteen characters\n")
+    secret.chmod(0o600)
+    program = start(f'secret_file = "../secret"\n{POOL}')
     program.wait_for(READY)
+    secret.write_text("characters sixteen\nsixteen characters\n")
     program.send(signal.SIGHUP)
     program.wait_for_all(
+        r"^dispatcher +\| \S+ info secrets read again$",
         r"^ONE +\| I am \d+$",
         r"^TWO +\| I am \d+$",
         r"^shop +\| lrwp: all processes have been replaced",
