@@ -13,6 +13,7 @@ A layer is what one of these sources says: values by key, already read. The uppe
 from __future__ import annotations
 
 import difflib
+import re
 import stat
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -39,6 +40,9 @@ SECTIONS: Final[dict[str, type]] = {
     "pools": WorkerSettings,
 }
 """The sections of the file and the class of each."""
+
+_SECRET_NAME: Final = re.compile("PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
+"""What the names of variables have in them that hold secrets."""
 
 NAMED: Final = frozenset({"applications", "pools"})
 """The sections that have a section for each NAME."""
@@ -236,10 +240,15 @@ def _warn(path: Path | None, pools: Mapping[str, WorkerSettings]) -> Iterable[st
     mode = path.stat().st_mode
     if mode & stat.S_IWOTH:
         yield f"everybody on this machine can change {path}, which names programs to run: chmod o-w {path}"
-    if mode & stat.S_IROTH and any(_has_password(pool.database) for pool in pools.values()):
+    if mode & stat.S_IROTH and any(_has_secret(pool) for pool in pools.values()):
         yield f"everybody on this machine can read {path}, which has a password: chmod o-r {path}"
-    if mode & stat.S_IROTH and any(pool.env for pool in pools.values()):
-        yield f"everybody on this machine can read {path}, which sets variables for pools: chmod o-r {path}"
+
+
+def _has_secret(pool: WorkerSettings) -> bool:
+    """Whether a pool is given what is none of everybody's business, as far as names and URLs tell."""
+    return _has_password(pool.database) or any(
+        _SECRET_NAME.search(name) or _has_password(value) for name, value in pool.env
+    )
 
 
 def _has_password(url: str) -> bool:

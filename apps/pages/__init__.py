@@ -11,7 +11,7 @@ Environment variables:
 
 * ``PAGES_PASSWORD``: the password of the editor named ``editor``. Who starts a worker with another one
   changes it. Without any, everybody reads and nobody edits.
-* ``PAGES_HINT``: what the login page tells visitors, for demonstrations.
+* ``PAGES_DEMO``: if it is set, the password is ``editor`` too, and the login page says so.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def prepare() -> None:
     """Make what is missing in the database: tables, sample pages, and the editor's password."""
     with app.database.exclusively() as db:
         schema.create(db, samples.PAGES)
-        if password := os.environ.get("PAGES_PASSWORD"):
+        password = EDITOR if os.environ.get("PAGES_DEMO") else os.environ.get("PAGES_PASSWORD")
+        if password:
             set_password(db, EDITOR, password)
     navigation.forget()  # what is known is of the database that was used before

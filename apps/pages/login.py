@@ -90,8 +90,8 @@ class Login(SiteFormlet):
         return {}
 
     def context(self) -> dict[str, Any]:
-        """Return what the layout needs, and what a demonstration tells its visitors."""
-        return {**super().context(), "hint": os.environ.get("PAGES_HINT", "")}
+        """Return what the layout needs, and for a demonstration what to type."""
+        return {**super().context(), "is_demo": bool(os.environ.get("PAGES_DEMO"))}
 
     def save(self, data: dict[str, Any]) -> str:
         """Begin an editor's session, with an id that nobody knew before."""

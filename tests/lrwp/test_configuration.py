@@ -318,10 +318,26 @@ def test_a_file_that_everybody_can_change_or_read_is_worth_a_warning(write: Writ
     path.chmod(0o646)
     assert read_configuration(path, {}).warnings == (
         f"everybody on this machine can change {path}, which names programs to run: chmod o-w {path}",
-        f"everybody on this machine can read {path}, which sets variables for pools: chmod o-r {path}",
+        f"everybody on this machine can read {path}, which has a password: chmod o-r {path}",
     )
     path.chmod(0o640)
     assert read_configuration(path, {}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("variable", "is_secret"),
+    [
+        ("API_TOKEN", True),
+        ("session_key", True),
+        ("LANG", False),
+    ],
+)
+def test_variables_that_look_secret_are_not_for_everybody(
+    write: Write, variable: str, is_secret: bool
+) -> None:
+    path = write(f'[pools.a]\ntarget = "a"\nenv = {{ {variable} = "x" }}')
+    path.chmod(0o644)
+    assert len(read_configuration(path, {}).warnings) == is_secret
 
 
 @pytest.mark.parametrize(

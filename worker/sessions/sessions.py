@@ -71,6 +71,8 @@ class Sessions:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = open_store(store) if isinstance(store, str) else store
+        self._database: Database | None = None  # whose store it is, if none was given
+        self._is_given = store is not None
         self._idle = idle
         self._cookie = cookie
         self._path = path
@@ -130,12 +132,13 @@ class Sessions:
         return held
 
     def _store_for(self, request: Request) -> Store:
-        if self._store is None:
-            url = _database_of(request).url
-            with self._opening:
-                if self._store is None:
-                    self._store = open_store(url)
-        return self._store
+        if self._is_given and self._store is not None:
+            return self._store
+        database = _database_of(request)
+        with self._opening:
+            if self._store is None or self._database is not database:
+                self._store, self._database = open_store(database.url), database
+            return self._store
 
     # ── After the handler ────────────────────────────────────────────────────────────────────────
 

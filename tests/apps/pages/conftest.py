@@ -28,9 +28,9 @@ def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start workers with a password for the editor, and without a hint."""
+    """Start workers with a password for the editor, as outside of a demo."""
     monkeypatch.setenv("PAGES_PASSWORD", PASSWORD)
-    monkeypatch.delenv("PAGES_HINT", raising=False)
+    monkeypatch.delenv("PAGES_DEMO", raising=False)
 
 
 @pytest.fixture

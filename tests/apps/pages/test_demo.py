@@ -56,7 +56,7 @@ def test_a_visitor_reads_logs_in_as_told_edits_and_every_worker_shows_it(visitor
     assert "<h1>Process " in visitor.get("/lrtest")
     hint = re.search(r'<p class="note">(.*?)</p>', visitor.get("/login"))
     assert hint is not None
-    assert hint[1] == "This is a demo: the name is editor, and so is the password."
+    assert hint[1] == "This is a demo: the name is <b>editor</b>, and so is the password."
     assert "All pages" in visitor.submit("/login", {"name": "editor", "password": "editor"})
     for number in range(5):  # by whichever of the two workers
         text = f"Edit {number}"

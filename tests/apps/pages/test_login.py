@@ -149,10 +149,12 @@ def test_a_logout_is_no_link_and_needs_a_token(editor: Client) -> None:
     assert editor.get("/edit/").status == 200
 
 
-def test_the_login_says_how_only_where_that_is_wanted(site: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 'class="note"' not in site.get("/login").text
-    monkeypatch.setenv("PAGES_HINT", "The name is <editor>.")
-    assert '<p class="note">The name is &lt;editor&gt;.</p>' in site.get("/login").text
+def test_a_demo_says_how_to_log_in(start: Callable[[], Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 'class="note"' not in start().get("/login").text
+    monkeypatch.setenv("PAGES_DEMO", "yes")
+    demo = start()
+    assert '<p class="note">This is a demo' in demo.get("/login").text
+    assert log_in(demo, "editor").status == 303
 
 
 def test_without_a_password_nobody_edits_and_the_page_says_what_to_do(

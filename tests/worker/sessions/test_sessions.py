@@ -606,6 +606,17 @@ def test_without_a_store_sessions_are_where_the_database_is(database_url, tmp_pa
     assert ("Store" in repr(sessions)) is True
 
 
+def test_sessions_follow_the_application_to_another_database(tmp_path):
+    app = Application("visits")
+    app.wrap(Sessions())
+    app.get("/")(lambda request: request.session.update(visits=1) or "done")
+    for name in ("one", "two"):
+        with Client(app, database=f"sqlite:///{tmp_path / name}.db") as client:
+            client.get("/")
+    assert (tmp_path / "one-sessions.db").exists()
+    assert (tmp_path / "two-sessions.db").exists()
+
+
 def test_without_a_store_and_without_a_database_it_is_said_what_to_do():
     app = Application("visits")
     app.wrap(Sessions())
