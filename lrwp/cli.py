@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -79,13 +80,24 @@ def up(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG", help="The TOML file that names the dispatcher and its pools.")
     ] = DEMO,
+    opens: Annotated[
+        bool, typer.Option("--open", help="Open a browser at the site once it is ready.")
+    ] = False,
+    reload: Annotated[
+        bool,
+        typer.Option("--reload", help="Run all pools in development mode: see lrwp worker --help."),
+    ] = False,
 ) -> int:
     """Run a dispatcher and its pools, supervised, on this machine."""
     from lrwp.up import Up
 
     if config == DEMO and not config.exists():
         raise SettingsError(f"there is no {DEMO} in this folder: name your configuration, lrwp up CONFIG")
-    return Up(config, read_configuration(config, os.environ)).run()
+    configuration = read_configuration(config, os.environ)
+    if reload:
+        pools = {name: replace(pool, reload=True) for name, pool in configuration.pools.items()}
+        configuration = replace(configuration, pools=pools)
+    return Up(config, configuration, opens=opens).run()
 
 
 @app.command()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import webbrowser
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -81,13 +82,23 @@ class Up:
     Args:
         config: the file that the configuration was read from; the dispatcher reads it again.
         configuration: what stands in it.
+        opens: whether to open a browser at the site once all is ready.
+        browse: opens a browser, and returns whether there is one.
         backoff: makes the back-off of a program.
     """
 
     def __init__(
-        self, config: Path, configuration: Configuration, *, backoff: Callable[[], Backoff] = Backoff
+        self,
+        config: Path,
+        configuration: Configuration,
+        *,
+        opens: bool = False,
+        browse: Callable[[str], bool] = webbrowser.open,
+        backoff: Callable[[], Backoff] = Backoff,
     ) -> None:
         self._check(configuration)
+        if opens:
+            _check_openable(configuration.dispatcher.http)
         self._configuration = configuration
         self._dispatcher = Member(
             "dispatcher",
@@ -102,6 +113,9 @@ class Up:
         self._supervisor = Supervisor(self)
         self._was_live = False
         self._was_announced = False
+        self._opens = opens
+        self._browse = browse
+        self._browser: Process | None = None
 
     @property
     def _members(self) -> list[Member]:
@@ -174,8 +188,28 @@ class Up:
             http, admin = self._configuration.dispatcher.http, self._configuration.dispatcher.admin
             self._output.tell(f"LRWP is ready: {_url(http)}  (admin {_url(admin)}status) — Ctrl-C stops it")
 
+            if self._opens:
+                self._open(_url(http))
+
+    def _open(self, url: str) -> None:
+        """Open a browser, in a process of its own: one that runs in a terminal would hold us up."""
+        self._opens = False
+        try:
+            self._browser = self._supervisor.start(
+                "browser", lambda: 0 if self._browse(url) else 1, leads_group=True
+            )
+        except OSError as error:
+            self._output.say(f"no browser can be started now, open {url} yourself: {error.strerror}")
+
     def on_ended(self, process: Process, code: int) -> None:
         """A program is gone: start it again, or go on with leaving."""
+        if process is self._browser:
+            self._browser = None
+            if code and not self._supervisor.is_stopping:
+                self._output.say(
+                    f"no browser was found: open {_url(self._configuration.dispatcher.http)} yourself"
+                )
+            return
         member = next(each for each in self._members if each.process is process)
         member.process = None
         if self._supervisor.is_stopping:
@@ -212,6 +246,8 @@ class Up:
 
     def on_stop(self) -> None:
         """Have the dispatcher drain; the pools are needed until it has."""
+        if self._browser:
+            self._browser.send(signal.SIGKILL)
         if not self._terminate(self._dispatcher):
             self._stop_pools()
 
@@ -267,6 +303,21 @@ def _become(arguments: list[str], environ: Mapping[str, str]) -> int:
     os.set_inheritable(int(os.environ[READY_FD]), True)
     command = [sys.executable, "-P", "-m", "lrwp", *arguments]
     os.execve(sys.executable, command, {**os.environ, **environ})  # noqa: S606 - a shell has no part in this
+
+
+def _check_openable(http: Address) -> None:
+    """Refuse to open a browser where it is not one person who tries something out.
+
+    Raises:
+        SettingsError: others can reach the site, or a browser cannot.
+    """
+    if http.kind == "unix" or http.port == 0:
+        raise SettingsError(f"no browser can be told to open http = {http}: name 127.0.0.1 and a port")
+    if not http.is_private:
+        raise SettingsError(
+            f"--open is for one person at this machine, and http = {http} lets others in:"
+            f" make it 127.0.0.1:{http.port}, or leave out --open"
+        )
 
 
 def _is_live(admin: Address) -> bool:

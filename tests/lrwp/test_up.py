@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -77,9 +78,9 @@ def site(tmp_path: Path) -> Site:
 def start(site: Site) -> Iterator[Start]:
     with ExitStack() as stack:
 
-        def start(more: str = POOL, *, terminal: bool = False, **environ: str) -> Program:
+        def start(more: str = POOL, *flags: str, terminal: bool = False, **environ: str) -> Program:
             config = site.configure(more)
-            arguments = ["-P", "-m", "lrwp", "up", str(config.relative_to(site.folder))]
+            arguments = ["-P", "-m", "lrwp", "up", *flags, str(config.relative_to(site.folder))]
             program = running(arguments, cwd=site.folder, environ=environ, terminal=terminal)
             return stack.enter_context(program)
 
@@ -285,3 +286,70 @@ def test_a_port_that_the_system_chooses_could_not_be_known(site: Site) -> None:
     site.config.write_text('[dispatcher]\nlink = "127.0.0.1:0"')
     with pytest.raises(SettingsError, match=r"link = 127\.0\.0\.1:0 lets the system choose a port"):
         Up(site.config, read_configuration(site.config, {}))
+
+
+# Somebody works on it
+
+
+def test_all_pools_reload(start: Start, site: Site) -> None:
+    program = start(POOL, "--reload")
+    program.wait_for(READY)
+    (site.folder / "shop.py").write_text(SHOP.replace('return os.environ["LRWP_LABEL"]', 'return "new"'))
+    program.wait_for_all(
+        r"^shop +\| lrwp: shop\.py has changed: replacing the processes$",
+        r"^shop +\| lrwp: all processes have been replaced",
+    )
+    assert site.get("/shop") == "new"
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_a_browser_is_opened_once_all_is_ready(start: Start, site: Site, port: int) -> None:
+    browser = site.folder / "browser"
+    browser.write_text('#!/bin/sh\necho "opens $1"\n')
+    browser.chmod(0o755)
+    program = start(POOL, "--open", LRWP_DISPATCHER_HTTP=f"127.0.0.1:{port}", BROWSER=str(browser))
+    program.wait_for(rf"^LRWP is ready: http://127\.0\.0\.1:{port}/ ")
+    program.wait_for(rf"^browser +\| opens http://127\.0\.0\.1:{port}/$")
+    program.send(signal.SIGTERM)
+    assert program.wait() == 0
+    assert "no browser" not in program.output
+
+
+def test_where_there_is_no_browser_the_site_runs_without(start: Start, port: int) -> None:
+    program = start(
+        POOL, "--open", LRWP_DISPATCHER_HTTP=f"127.0.0.1:{port}", BROWSER="false", PATH="/nowhere"
+    )
+    program.wait_for(rf"^lrwp: no browser was found: open http://127\.0\.0\.1:{port}/ yourself$")
+    program.send(signal.SIGTERM)
+    assert program.wait() == 0
+
+
+def test_a_browser_that_stays_in_the_terminal_holds_nothing_up(start: Start, site: Site, port: int) -> None:
+    browser = site.folder / "browser"
+    browser.write_text("#!/bin/sh\necho it stays\nsleep 60\n")
+    browser.chmod(0o755)
+    program = start(POOL, "--open", LRWP_DISPATCHER_HTTP=f"127.0.0.1:{port}", BROWSER=str(browser))
+    program.wait_for("it stays")
+    program.send(signal.SIGTERM)
+    assert program.wait() == 0
+    assert in_session(program.process.pid) == []
+
+
+@pytest.mark.parametrize(
+    ("http", "sentence"),
+    [
+        ("0.0.0.0:80", "lets others in: make it 127.0.0.1:80, or leave out --open"),
+        ("192.0.2.1:80", "lets others in: make it 127.0.0.1:80, or leave out --open"),
+        ("127.0.0.1:0", "no browser can be told to open http = 127.0.0.1:0"),
+        ("unix:///run/http", "no browser can be told to open http = unix:///run/http"),
+    ],
+)
+def test_a_browser_is_for_one_person_at_this_machine(site: Site, http: str, sentence: str) -> None:
+    site.config.write_text(f'[dispatcher]\nhttp = "{http}"')
+    with pytest.raises(SettingsError, match=re.escape(sentence)):
+        Up(site.config, read_configuration(site.config, {}), opens=True)
