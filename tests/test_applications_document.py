@@ -37,6 +37,9 @@ FILES: Final = {"python", "html", "css", "toml"}
 TASK: Final = re.compile(r"\b(write|add\s+to|change\s+in)\s+`([\w/]+\.\w+)`", re.IGNORECASE)
 """What a document says is to be done with the block that follows."""
 
+REPLACED: Final = "all processes have been replaced"
+"""What a worker says that has started again with what was changed."""
+
 DATABASE: Final = "postgresql://shelf@127.0.0.1/shelf"
 """The server that the document takes for granted."""
 
@@ -44,9 +47,8 @@ DATABASE: Final = "postgresql://shelf@127.0.0.1/shelf"
 class Window(Terminal):
     """A terminal in which something stays, and whose log somebody reads."""
 
-    def __init__(self, command: str, program: Program, output: Path) -> None:
-        super().__init__(shlex.split(command), program, output)
-        self.command = command
+    def __init__(self, command: list[str], program: Program, output: Path) -> None:
+        super().__init__(command, program, output)
         self._session = program
         self._file = output
 
@@ -70,7 +72,7 @@ class Author(Reader):
         self._database = database
         self._windows: dict[str, Window] = {}
         self._logs = ""
-        self._has_changed = False
+        self._edited: dict[str, str] = {}
 
     def take(self, block: Block) -> None:
         """Do with a block what the document says.
@@ -91,35 +93,50 @@ class Author(Reader):
     # ── Files ────────────────────────────────────────────────────────────────────────────────────
 
     def write(self, block: Block) -> None:
-        """Write, extend or change the file that is named last in front of a block."""
+        """Write, extend or change the file that is named last in front of a block; it is saved later."""
         tasks = TASK.findall(block.words)
         assert tasks, f"what is to be done with this? {block.text}"
         task, name = tasks[-1]
-        file = self._folder / name
         if task.lower() == "write":
+            self._edited[name] = block.text
+            return
+        assert block.language == "python"
+        text = self._edited.get(name) or (self._folder / name).read_text()
+        self._edited[name] = joined(text, block.text, is_change=task.lower().startswith("change"))
+
+    def _save(self) -> None:
+        """Save what was edited, and wait until the worker has noticed.
+
+        Of what it has loaded only one file may change, and that last: then it is replaced once.
+        """
+        edited, self._edited = self._edited, {}
+        changed = [name for name in edited if name.endswith(".py") and (self._folder / name).exists()]
+        assert len(changed) <= 1
+        worker = self._windows.get("lrwp worker")
+        count = worker.log.count(REPLACED) if worker else 0
+        for name in sorted(edited, key=changed.__contains__):
+            file = self._folder / name
             file.parent.mkdir(exist_ok=True)
-            file.write_text(block.text)
-        else:
-            assert block.language == "python"
-            file.write_text(joined(file.read_text(), block.text, is_change=task.lower().startswith("change")))
-        self._has_changed = name != "shelf.toml"
+            new = file.with_name(f"{file.name}.new")
+            new.write_text(edited[name])
+            new.rename(file)  # nobody sees a half of it
+        if worker and changed:
+            worker.wait_for(REPLACED, count + 1)
 
     # ── Commands ─────────────────────────────────────────────────────────────────────────────────
 
     def follow(self, step: Step) -> None:
-        """Type a command, in a window of its own if it stays; before, what has changed is started again."""
-        if " --routes" in step.command:
+        """Type a command, in a window of its own if it stays; a worker takes the place of the one before."""
+        role = next((each for each in READY if step.command.startswith(each)), None)
+        if role is None or " --routes" in step.command:
+            self._save()
             self._run(step)
             return
-        role = next((each for each in READY if step.command.startswith(each)), None)
-        if role is not None:
-            self._stop("lrwp worker")
-            if role == "lrwp up":
-                self._stop("lrwp dispatcher")
-            super().follow(step)
-        else:
-            self._renew()
-            super().follow(step)
+        self._stop("lrwp worker")
+        if role == "lrwp up":
+            self._stop("lrwp dispatcher")
+        self._save()
+        super().follow(step)
 
     def _run(self, step: Step) -> None:
         done = subprocess.run(
@@ -136,13 +153,6 @@ class Author(Reader):
         output = done.stdout if done.stdout.endswith("\n") else f"{done.stdout}\n"
         assert shows(self._translate(step.output), output), f"{step.command}\n{output}"
 
-    def _renew(self) -> None:
-        """Start the worker with the same command again, as the document says at its beginning."""
-        worker = self._windows.get("lrwp worker")
-        if worker is not None and self._has_changed:
-            self._stop("lrwp worker")
-            self._start(worker.command, READY["lrwp worker"])
-
     def _start(self, command: str, ready: str) -> None:
         role = next(each for each in READY if command.startswith(each))
         words = shlex.split(self._translate(command))
@@ -151,9 +161,8 @@ class Author(Reader):
         program = running(
             ["-c", Terminal.BECOME, str(output), *words], cwd=self._folder, environ=self._environ
         )
-        window = self._windows[role] = Window(command, self._stack.enter_context(program), output)
+        window = self._windows[role] = Window(words, self._stack.enter_context(program), output)
         window.wait_for(ready, int(words[words.index("-n") + 1]) if "-n" in words else 1)
-        self._has_changed = False
 
     def _stop(self, role: str) -> None:
         window = self._windows.pop(role, None)
@@ -173,6 +182,7 @@ class Author(Reader):
 
     def leave(self) -> str:
         """Stop what still runs, and return what everything has written."""
+        assert not self._edited, f"nothing in the document uses {', '.join(self._edited)}"
         for role in ("lrwp worker", "lrwp up", "lrwp dispatcher"):
             self._stop(role)
         return self._logs
