@@ -29,10 +29,11 @@ class _State(Enum):
     HANDSHAKE = "shaking hands"
     OPEN = "open"
     SHUT = "closed by us"  # and the other side may go on to send
+    FAILED = "failed"
     LOST = "lost"
 
 
-_HANDSHAKE, _OPEN, _SHUT, _LOST = _State
+_HANDSHAKE, _OPEN, _SHUT, _FAILED, _LOST = _State
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
@@ -115,7 +116,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def eof_received(self) -> bool:
         """Note that nothing more comes; whether the connection stays is for the protocol to say."""
         self._has_ended = True
-        if self._state is _HANDSHAKE:
+        if self._state in {_HANDSHAKE, _FAILED}:
             return False
         self._read()
         return self._state is _SHUT or (self._state is _OPEN and not self._socket.is_closing())
@@ -137,10 +138,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def _turn_away(self, data: bytes) -> None:
         """End a connection on which something else than TLS is spoken."""
-        self._fail("what it sent first is not TLS")
         if self._plain_answer and data[:1].isupper():
             self._socket.write(self._plain_answer)
-        self._socket.close()
+        self._fail("what it sent first is not TLS")
 
     def _shake_hands(self) -> None:
         try:
@@ -151,7 +151,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         except ssl.SSLError as error:
             self._flush()  # the alert says to the other side what is wrong
             self._fail(_reason(error))
-            self._socket.close()
             return
         self._flush()
         self._state = _OPEN
@@ -159,6 +158,13 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._read()
 
     def _fail(self, reason: str) -> None:
+        """Say no more, and drop what still comes until the other side has closed, or the protocol does.
+
+        If we closed at once, the system would reset the connection for what it has sent meanwhile, and the
+        reset could overtake the alert that says what is wrong.
+        """
+        self._state = _FAILED
+        self._socket.write_eof()
         address = self._socket.get_extra_info("peername")
         self._failures.note(peer=str(address[0]) if isinstance(address, tuple) else "unix:", reason=reason)
 
@@ -226,7 +232,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def close(self) -> None:
         """Send what has been written, and end the connection."""
-        if self._state is _HANDSHAKE:
+        if self._state in {_HANDSHAKE, _FAILED}:
             self._socket.abort()
             return
         self._shut()

@@ -18,6 +18,8 @@ from worker.exchange import Exchange
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from worker.tls import TlsSocket
+
 CHUNK: Final = 64 * 1024
 """Bytes that one read takes from the socket at most. A read costs 2.3 µs with it and 15 µs with twice as
 much: from 128 KiB on, glibc asks the system for the memory of each buffer and gives it back at once."""
@@ -55,7 +57,7 @@ class Link:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: socket.socket | TlsSocket,
         registration: Registration,
         secret: bytes | None,
         take: Callable[[Link, int, Exchange], None],

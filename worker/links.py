@@ -12,13 +12,14 @@ import structlog
 
 from protocol.errors import LrwpError, RejectedError
 from worker.backoff import Backoff
-from worker.dialling import Dialling
+from worker.dialling import Dialling, DistrustError
 from worker.link import ENDED, Link, LinkLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from protocol.addresses import Address
+    from worker.tls import TlsSocket, Trust
 
 log = structlog.get_logger()
 
@@ -55,9 +56,10 @@ class Dispatcher:
         backoff: what it has seen of failures.
         due: when something is to be done about it though nothing has come from it: to dial it, or to give up
             what has been silent for too long.
+        complaint: why we do not trust it, or it us, since it has last accepted us; "" if nothing is wrong.
     """
 
-    __slots__ = ("address", "backoff", "dialling", "due", "link")
+    __slots__ = ("address", "backoff", "complaint", "dialling", "due", "link")
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -65,6 +67,7 @@ class Dispatcher:
         self.link: Link | None = None
         self.backoff = Backoff(first=0.1, longest=5.0)
         self.due = 0.0
+        self.complaint = ""
 
     def __repr__(self) -> str:
         return f"<Dispatcher {self.address} {self.link or self.dialling}>"
@@ -84,15 +87,17 @@ class Links:
         on_registered: called when the first dispatcher has accepted us.
         on_lost: called with each link that is given up.
         patience: seconds after which we give up if no dispatcher has ever accepted us.
+        trust: whom to trust where we dial over TLS.
     """
 
     def __init__(
         self,
         addresses: Iterable[Address],
-        connect: Callable[[socket.socket], Link],
+        connect: Callable[[socket.socket | TlsSocket], Link],
         on_registered: Callable[[], None],
         on_lost: Callable[[Link], None],
         patience: float,
+        trust: Trust | None = None,
     ) -> None:
         # One that is named twice would fence our first link with our second, again and again.
         self._dispatchers = [Dispatcher(address) for address in dict.fromkeys(addresses)]
@@ -100,6 +105,7 @@ class Links:
         self._on_registered = on_registered
         self._on_lost = on_lost
         self._patience = patience
+        self._trust = trust
         self._was_registered = False
         self._is_leaving = False
         self._poll = select.poll()
@@ -217,31 +223,33 @@ class Links:
 
     def _dial(self, dispatcher: Dispatcher) -> None:
         try:
-            dispatcher.dialling = Dialling(dispatcher.address)
+            dispatcher.dialling = Dialling(dispatcher.address, self._trust)
         except OSError as error:
             self._miss(dispatcher, error.strerror or str(error))
         else:
-            self._watch_dialling(dispatcher)
+            self._watch_dialling(dispatcher, dispatcher.dialling)
+            dispatcher.due = self._now + CONNECT_TIME
 
-    def _watch_dialling(self, dispatcher: Dispatcher) -> None:
-        assert dispatcher.dialling is not None  # noqa: S101 - the callers have made it
-        self._by_file[dispatcher.dialling.fileno()] = dispatcher
-        self._poll.register(dispatcher.dialling, select.POLLOUT)
-        dispatcher.due = self._now + CONNECT_TIME
+    def _watch_dialling(self, dispatcher: Dispatcher, dialling: Dialling) -> None:
+        self._by_file[dialling.fileno()] = dispatcher
+        self._poll.register(dialling, dialling.events)
 
-    def _dial_on(self, dispatcher: Dispatcher, step: Callable[[], socket.socket | None]) -> None:
+    def _dial_on(self, dispatcher: Dispatcher, step: Callable[[], socket.socket | TlsSocket | None]) -> None:
         """Take a step in dialling; it leads to a link, to another address, or nowhere."""
         dialling = dispatcher.dialling
         assert dialling is not None  # noqa: S101 - the callers have looked
         self._unwatch(dialling)
+        attempts = dialling.attempts
         try:
             sock = step()
         except OSError as error:
             dispatcher.dialling = None
-            self._miss(dispatcher, error.strerror or str(error))
+            self._miss(dispatcher, error.strerror or str(error), isinstance(error, DistrustError))
             return
         if sock is None:
-            self._watch_dialling(dispatcher)
+            self._watch_dialling(dispatcher, dialling)
+            if dialling.attempts > attempts:  # each address has its time, and a handshake no more than that
+                dispatcher.due = self._now + CONNECT_TIME
             return
         dispatcher.dialling = None
         try:
@@ -254,19 +262,22 @@ class Links:
         self._poll.register(sock, select.POLLIN | ENDED)
         dispatcher.due = self._now + REGISTRATION_TIME
 
-    def _miss(self, dispatcher: Dispatcher, reason: str) -> None:
+    def _miss(self, dispatcher: Dispatcher, reason: str, is_distrust: bool = False) -> None:
         """Dial a dispatcher again later, or give up."""
         if self._is_leaving:
             dispatcher.due = NEVER
             return
+        if is_distrust and reason != dispatcher.complaint:  # which does not pass as a restart of it does
+            dispatcher.complaint = reason
+            log.warning("no trust", dispatcher=str(dispatcher.address), reason=reason)
         dispatcher.due = self._now + dispatcher.backoff.next()
         if self._was_registered:
             return
         if self._now >= self._give_up_at:
-            raise UnreachableError(
-                f"cannot register with the dispatcher at {dispatcher.address}: {reason}; "
-                "start it with `lrwp dispatcher`, or name another with --dispatcher"
-            )
+            sentence = f"cannot register with the dispatcher at {dispatcher.address}: {reason}"
+            if not is_distrust:
+                sentence += "; start it with `lrwp dispatcher`, or name another with --dispatcher"
+            raise UnreachableError(sentence)
         dispatcher.due = min(dispatcher.due, self._give_up_at)
 
     # ── Links speak, and go ──────────────────────────────────────────────────────────────────────
@@ -274,9 +285,9 @@ class Links:
     def _read(self, dispatcher: Dispatcher, link: Link) -> None:
         was_registered = link.is_registered
         try:
-            link.read()
+            link.look()  # poll() said that something is there; of TLS it may be nothing that is for us
         except LinkLostError as error:
-            self._lose(dispatcher, str(error))
+            self._lose(dispatcher, str(error), isinstance(error.__context__, DistrustError))
             return
         except RejectedError as error:
             if not self._was_registered and error.code != "draining":
@@ -287,11 +298,12 @@ class Links:
         if link.is_registered and not was_registered:
             log.info("registered", dispatcher=str(dispatcher.address))
             dispatcher.backoff.reset()
+            dispatcher.complaint = ""
             if not self._was_registered:
                 self._was_registered = True
                 self._on_registered()
 
-    def _lose(self, dispatcher: Dispatcher, reason: str) -> None:
+    def _lose(self, dispatcher: Dispatcher, reason: str, is_distrust: bool = False) -> None:
         link = dispatcher.link
         assert link is not None  # noqa: S101 - the callers have looked
         self._hang_up(dispatcher)
@@ -300,7 +312,7 @@ class Links:
             return
         if not self._is_leaving and (link.is_registered or self._was_registered):
             log.warning("link lost", dispatcher=str(dispatcher.address), reason=reason)
-        self._miss(dispatcher, reason)
+        self._miss(dispatcher, reason, is_distrust)
 
     def _give_up(self, dispatcher: Dispatcher, reason: str) -> None:
         """Leave a dispatcher to the link that has taken our place: we would fence each other for ever.

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from worker.exchange import Handle
     from worker.settings import WorkerSettings
+    from worker.tls import Trust
 
 log = structlog.get_logger()
 
@@ -87,9 +88,6 @@ class Process:
         stop: Callable[[], None] = lambda: None,
         is_retired: Callable[[], bool] = lambda: False,
     ) -> None:
-        for address in settings.dispatcher:
-            if address.kind == "tls":
-                raise SettingsError(f"{address}: links over TLS are not available; dial through a TLS tunnel")
         self._start = start
         self._stop = stop
         self._is_retired = is_retired
@@ -102,6 +100,7 @@ class Process:
         self._unregistered = settings.threads
         self._lock = threading.Lock()
         secret = _read_secret(settings)
+        trust = _read_trust(settings)
         fault_page = plain_page
         if settings.reload:
             from worker.traceback_page import traceback_page  # noqa: PLC0415 - Jinja2 takes time to import
@@ -113,6 +112,7 @@ class Process:
                 _registration(settings, label, default_name, number),
                 settings.dispatcher,
                 secret,
+                trust=trust,
                 is_finished=self._is_finished,
                 on_registered=self._on_registered,
                 fault_page=fault_page,
@@ -303,6 +303,19 @@ def _registration(
         return read_registration(instance, tuple(tuple(claim) for claim in claims), settings.window, labels)
     except LrwpError as error:
         raise SettingsError(f"{error}; see --name, --path and --host") from None
+
+
+def _read_trust(settings: WorkerSettings) -> Trust | None:
+    """Return whom to trust, None if no dispatcher is dialled over TLS.
+
+    Raises:
+        SettingsError: a file cannot be read or used.
+    """
+    if not any(address.kind == "tls" for address in settings.dispatcher):
+        return None
+    from worker.tls import Trust  # noqa: PLC0415 - OpenSSL takes time to load, and few links need it
+
+    return Trust(settings.ca_file, settings.certificate, settings.key)
 
 
 def _read_secret(settings: WorkerSettings) -> bytes | None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from protocol.addresses import Address
     from protocol.registration import Registration
     from worker.exchange import Answer, Exchange, Handle
+    from worker.tls import TlsSocket, Trust
 
     InHand = tuple[Link, int, Exchange]
     """A request that has come: its link, its number there, and itself."""
@@ -64,6 +65,7 @@ class Serving:
         registration: what we say of ourselves.
         dispatchers: where to register.
         secret: what we prove to know if we are asked.
+        trust: whom to trust where we dial over TLS.
         is_finished: whether so many answers are enough; asked after each.
         on_registered: called when the first dispatcher has accepted us.
         patience: seconds after which we give up if no dispatcher has ever accepted us.
@@ -83,6 +85,7 @@ class Serving:
         dispatchers: Iterable[Address],
         secret: bytes | None = None,
         *,
+        trust: Trust | None = None,
         is_finished: Callable[[int], bool] = lambda answered: False,  # noqa: ARG005 - never finished
         on_registered: Callable[[], None] = lambda: None,
         patience: float = PATIENCE,
@@ -98,7 +101,7 @@ class Serving:
         self._is_finished = is_finished
         self._fault_page = fault_page
         self._waiting: deque[InHand] = deque()
-        self._links = Links(dispatchers, self._link, on_registered, self._on_lost, patience)
+        self._links = Links(dispatchers, self._link, on_registered, self._on_lost, patience, trust)
         self._prefixes: dict[str, list[str]] = {}
         for claim in registration.applications:
             self._prefixes.setdefault(claim.name, []).append(claim.path)
@@ -127,7 +130,7 @@ class Serving:
 
     # ── Requests come ────────────────────────────────────────────────────────────────────────────
 
-    def _link(self, sock: socket.socket) -> Link:
+    def _link(self, sock: socket.socket | TlsSocket) -> Link:
         return Link(sock, self._registration, self._secret, self._take, self._prefix)
 
     def _on_lost(self, link: Link) -> None:

@@ -83,6 +83,20 @@ class WorkerSettings:
         default=None,
         flag="--secret-file",
     )
+    ca_file: Path | None = setting(
+        "File with the CAs, in PEM, by one of which the certificate of a dispatcher must be signed that is"
+        " dialled at a tls:// address; those that this system knows if none is given.",
+        default=None,
+        flag="--ca-file",
+    )
+    certificate: Path | None = setting(
+        "File with our certificate, in PEM, for a dispatcher that wants one.",
+        default=None,
+        flag="--certificate",
+    )
+    key: Path | None = setting(
+        "File with the private key of that certificate, in PEM.", default=None, flag="--key"
+    )
     # Without a flag, because a command line is there for all to read and these often hold a password.
     env: tuple[tuple[str, str], ...] = setting(
         "Environment variables for the processes of the pool.", default=()

@@ -350,8 +350,8 @@ def test_a_client_that_distrusts_us_leaves_and_the_log_says_why(
             with pytest.raises(ssl.SSLCertVerificationError):
                 sock.shake_hands()
             sock._flush()
-            site.left.get(timeout=PATIENCE)
             sock.close()
+            site.left.get(timeout=PATIENCE)
     assert [entry["reason"] for entry in log] == ["tlsv1 alert unknown ca"]
 
 

@@ -258,7 +258,14 @@ def test_a_secret_that_no_dispatcher_would_take_is_a_sentence(start: Start, tmp_
             "the path of pages must be plain: no trailing /, no //, no dot segments; see --n",
         ),
         ({"host": "a b"}, "the host of pages must be a host name"),
-        ({"dispatcher": (Address("tls", "localhost", 8081),)}, "links over TLS are not available"),
+        (
+            {"dispatcher": (Address("tls", "localhost", 8081),), "key": Path("key.pem")},
+            "a certificate and its key go together: give both, or neither",
+        ),
+        (
+            {"dispatcher": (Address("tls", "localhost", 8081),), "ca_file": Path("missing")},
+            "cannot read the CA file missing: No such file or directory",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_told(settings: dict[str, object], sentence: str) -> None:
