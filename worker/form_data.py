@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
 from worker.errors import HttpError
 from worker.fields import Fields, Many
@@ -23,6 +23,9 @@ MULTIPART: Final = "multipart/form-data"
 
 MOST_FIELDS: Final = 1000
 """Most fields of a query or a form: more than people fill in, and few enough to be read in a millisecond."""
+
+_SLICE: Final = 16 * 1024
+"""Bytes of a value that are decoded at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +114,30 @@ def read_fields(encoded: bytes, most: int = MOST_FIELDS) -> Fields:
     Raises:
         HttpError: 400, there are more than ``most``.
     """
-    text = encoded.decode("utf-8", "replace")
-    try:
-        return Fields(parse_qsl(text, keep_blank_values=True, max_num_fields=most))
-    except ValueError:
-        raise too_many("fields", most) from None
+    if encoded and encoded.count(b"&") >= most:
+        raise too_many("fields", most)
+    pairs = [part.partition(b"=") for part in encoded.replace(b"+", b" ").split(b"&") if part]
+    return Fields((_decode(name), _decode(value)) for name, _, value in pairs)
+
+
+def _decode(text: bytes) -> str:
+    return (_unescape(text) if b"%" in text else text).decode("utf-8", "replace")
+
+
+def _unescape(text: bytes) -> bytes:
+    """Undo escapes slice by slice, as unquote_to_bytes() takes up to 190 bytes for each that it is given.
+
+    Slices end where a % stands, which is never within an escape.
+    """
+    slices = []
+    start = 0
+    while start < len(text):
+        end = text.find(b"%", start + _SLICE)
+        if end < 0:
+            end = len(text)
+        slices.append(unquote_to_bytes(text[start:end]))
+        start = end
+    return b"".join(slices)
 
 
 def too_many(what: str, most: int) -> HttpError:

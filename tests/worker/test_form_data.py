@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from io import BytesIO
 
 import pytest
@@ -42,6 +43,30 @@ def test_an_encoded_form_has_no_more_than_it_may():
     assert status_of(b"&".join(b"f%d=" % n for n in range(10_000))) == 400
     sent = Sent(FORM, None, BytesIO(b"a=1&" * 999 + b"a=1"))
     assert len(read_form(sent, FormLimits()).fields.getlist("a")) == 1000
+
+
+@pytest.mark.parametrize("pattern", [b"%", b"%ab", b"%zz", b"%c3%a9xy", b"\xff", b"+"])
+def test_a_form_made_to_be_expensive_is_not(pattern):
+    """A form of 4 MiB of % once took 750 MiB to be read."""
+    body = BytesIO(pattern * (1024**2 // len(pattern)))
+    tracemalloc.start()
+    try:
+        read_form(Sent(FORM, None, body), FormLimits())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * 1024**2
+
+
+def test_long_values_are_read_like_short_ones():
+    body = b"a=" + b"x%41%" * 100_000 + b"&b=%C3%A9" + b"%E2%98%83" * 50_000
+    fields = read_fields(body)
+    assert fields["a"] == "xA%" * 100_000
+    assert fields["b"] == "\xe9" + "\N{SNOWMAN}" * 50_000
+
+
+def test_bytes_and_escapes_make_characters_together():
+    assert read_fields(b"a=\xc3%A9%e2\x98%83")["a"] == "\xe9\N{SNOWMAN}"
 
 
 def test_what_is_not_text_becomes_text():
