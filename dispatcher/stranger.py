@@ -86,8 +86,6 @@ class Stranger:
             now: the time.
             why: what else the log says.
         """
-        if self._parts_at != NEVER:
-            return
         delay, is_news = self._gate.refuse(self._address, now)
         if is_news:
             log.warning(event, peer=self.peer, **why)

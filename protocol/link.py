@@ -225,7 +225,8 @@ class DispatcherEnd(_End, Generic[Subject]):
                     self._on_response(*message[1:])
                 else:
                     self._on_other(number, message)
-            reader.check_excess()
+            if reader.excess and self.state is not State.LOST:
+                reader.check_excess()
         except RemoteProtocolError:
             self.lose()
             raise
@@ -474,7 +475,8 @@ class WorkerEnd(_End):
                     self._on_request(message)
                 else:
                     self._on_other(number, message)
-            reader.check_excess()
+            if reader.excess and self.state is not State.LOST:
+                reader.check_excess()
         except RemoteProtocolError:
             self.lose()
             raise

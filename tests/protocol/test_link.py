@@ -167,6 +167,16 @@ def test_a_lost_link_keeps_what_is_still_to_settle_and_acts_on_nothing() -> None
         wire.worker.response(1, 200, PAGE, b"", True)
 
 
+@pytest.mark.parametrize("place", [0, 5, 12, 20])
+def test_what_comes_over_a_lost_link_is_no_error_however_it_is_cut(place: int) -> None:
+    sent = frame(m.PONG) + b"\x00\x00\x00\x01\xc1" + b"\x00\xff\xff\xff" + bytes(20)
+    wire = in_state("lost")
+    for end in (wire.dispatcher, wire.worker):
+        end.lose()
+        end.receive(sent[:place])
+        end.receive(sent[place:])
+
+
 @pytest.mark.parametrize("data", [b"\0\0\0\1\xc1", frame(m.PONG) + b"\0\0\0\1\xc1"])
 def test_after_an_error_of_the_peer_the_link_is_lost(data: bytes) -> None:
     wire = in_state("serving")
