@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from worker.application import Application
-    from worker.csrf import csrf_field, csrf_protect
+    from worker.csrf import check_csrf, csrf_field, csrf_protect
     from worker.database import Database
     from worker.errors import HttpError
     from worker.event_stream import Event, events
@@ -42,6 +42,7 @@ _MODULES: Final = {
     "StaticFolder": "static_folder",
     "Template": "templates",
     "Templates": "templates",
+    "check_csrf": "csrf",
     "csrf_field": "csrf",
     "csrf_protect": "csrf",
     "events": "event_stream",
@@ -66,6 +67,7 @@ __all__ = [
     "StaticFolder",
     "Template",
     "Templates",
+    "check_csrf",
     "csrf_field",
     "csrf_protect",
     "events",
