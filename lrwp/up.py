@@ -180,16 +180,21 @@ class Up:
         """A pool has all its processes ready."""
         self._announce()
 
+    @property
+    def _site(self) -> str:
+        settings = self._configuration.dispatcher
+        return _url(settings.http, "http" if settings.tls_certificate is None else "https")
+
     def _announce(self) -> None:
         """Tell once that all is there."""
         is_ready = all(pool.is_retired or (pool.process and pool.process.is_ready) for pool in self._pools)
         if is_ready and self._was_live and not self._was_announced:
             self._was_announced = True
-            http, admin = self._configuration.dispatcher.http, self._configuration.dispatcher.admin
-            self._output.tell(f"LRWP is ready: {_url(http)}  (admin {_url(admin)}status) — Ctrl-C stops it")
+            admin = _url(self._configuration.dispatcher.admin)
+            self._output.tell(f"LRWP is ready: {self._site}  (admin {admin}status) — Ctrl-C stops it")
 
             if self._opens:
-                self._open(_url(http))
+                self._open(self._site)
 
     def _open(self, url: str) -> None:
         """Open a browser, in a process of its own: one that runs in a terminal would hold us up."""
@@ -206,9 +211,7 @@ class Up:
         if process is self._browser:
             self._browser = None
             if code and not self._supervisor.is_stopping:
-                self._output.say(
-                    f"no browser was found: open {_url(self._configuration.dispatcher.http)} yourself"
-                )
+                self._output.say(f"no browser was found: open {self._site} yourself")
             return
         member = next(each for each in self._members if each.process is process)
         member.process = None
@@ -328,9 +331,11 @@ def _is_live(admin: Address) -> bool:
     return True
 
 
-def _url(address: Address) -> str:
+def _url(address: Address, scheme: str = "http") -> str:
     """Return what to type into a browser on this machine."""
-    return str(address) if address.kind == "unix" else f"http://{within_reach(address)}/"
+    if address.kind == "unix":
+        return str(address)
+    return f"{scheme}://{replace(within_reach(address), kind='tcp')}/"
 
 
 def _painter(labels: list[str]) -> Callable[[str, str], str] | None:

@@ -195,6 +195,8 @@ class Reader:
     def _run(self, step: Step) -> None:
         if step.command.startswith("curl "):
             needed("curl")
+        if step.command.startswith("openssl "):
+            needed("openssl")
         done = subprocess.run(
             ["/bin/sh", "-c", self._translate(step.command)],
             cwd=self._folder,
