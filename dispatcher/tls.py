@@ -3,6 +3,7 @@
 The event loop has TLS too. This is our own layer around the same OpenSSL because with the loop's a connection
 is not there before its handshake is done, so that nobody could count and time out those that never do it, and
 because it cannot close one direction alone: who has said all that it wants to say would never get its answer.
+It costs the same (measured: 25 µs of CPU for a small request and 0.51 ms for an answer of 1 MB, with either).
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         "_has_ended",
         "_incoming",
         "_is_held",
+        "_is_over",
         "_on_open",
         "_outgoing",
         "_plain_answer",
@@ -86,6 +88,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._has_begun = False  # whether the handshake has
         self._has_ended = False  # whether the other side has closed the connection under TLS
         self._is_held = False  # whether the protocol wants no data now
+        self._is_over = False  # whether it knows that no more data will come
 
     def __repr__(self) -> str:
         return f"<TlsTransport {self._state.value}>"
@@ -109,7 +112,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._has_begun = True
             self._incoming.write(data)
             self._shake_hands()
-        elif self._state is _OPEN:
+        elif self._state is _OPEN and not self._is_over:  # behind a goodbye there is nothing to be kept
             self._incoming.write(data)
             self._read()
 
@@ -170,7 +173,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def _read(self) -> None:
         """Give the protocol what has come, as long as it wants it."""
-        while self._state is _OPEN and not self._is_held:
+        while self._state is _OPEN and not (self._is_held or self._is_over):
             try:
                 data = self._tls.read(READ)
             except ssl.SSLWantReadError:
@@ -192,6 +195,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
         Nobody can pass off a part for the whole by that: both HTTP and LRWP say how long everything is.
         """
+        self._is_over = True
         if not self._protocol.eof_received():
             self.close()
 

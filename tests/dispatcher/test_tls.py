@@ -229,6 +229,20 @@ def test_a_client_that_says_goodbye_in_tls_still_gets_its_answer(
         assert client.sock.recv(1) == b""
 
 
+def test_what_comes_behind_a_goodbye_is_dropped(serving: Secure, site: FakeSite) -> None:
+    site.handler = later
+    with serving.connect() as client:
+        client.send(GET % b"a")
+        exchange = serving.next_exchange()
+        tls_of(client).say_goodbye()
+        tls_of(client).raw.sendall(bytes(1_000_000))
+        (connection,) = site.connections
+        serving.until(lambda: connection._eof)
+        serving.respond(exchange, b"late")
+        assert client.answer().body == b"late"
+        assert connection._transport._incoming.pending < 1_000_000
+
+
 def test_a_client_that_closes_its_side_under_tls_still_gets_its_answer(
     serving: Secure, site: FakeSite
 ) -> None:
