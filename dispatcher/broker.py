@@ -149,7 +149,8 @@ class ApplicationQueue:
         returned: exchanges that came back from a link; they go first.
         idle: links that hold nothing, longest idle first.
         links: all links that serve it, also draining ones.
-        lost_at: when its last link was lost, None if there is one or the last one said goodbye.
+        serving: how many of them take new exchanges.
+        lost_at: when the last of those was lost, None if there is one or the last one said goodbye.
         forgotten_at: when it is forgotten for want of workers.
         claims: the paths it serves, each with the number of links that registered it.
         retries: how many of its exchanges may still be tried again.
@@ -170,6 +171,7 @@ class ApplicationQueue:
         "returned",
         "served",
         "service",
+        "serving",
         "wait",
         "wait_timeout",
         "waiting",
@@ -189,6 +191,7 @@ class ApplicationQueue:
         self.links: dict[Link, None] = {}
         self.claims: dict[Claim, int] = {}
         self.retries = RetryBudget()
+        self.serving = 0
         self.lost_at: float | None = None
         self.forgotten_at = float("inf")
         self.served = self.failed = 0
@@ -318,6 +321,7 @@ class Broker:
         self.links[link] = None
         for queue in link.queues:
             queue.links[link] = None
+            queue.serving += 1
             queue.forgotten_at = float("inf")
             queue.lost_at = None
         self._employ(link, now)
@@ -327,6 +331,8 @@ class Broker:
         if link not in self.links or link.draining:
             return
         link.draining = True
+        for queue in link.queues:
+            queue.serving -= 1
         if not link.held:
             self._part(link, now)
 
@@ -499,10 +505,11 @@ class Broker:
         for queue in link.queues:
             del queue.links[link]
             queue.idle.pop(link, None)
-            if not queue.links:
-                queue.lost_at = now if lost else None
-                if not queue.configured:
-                    queue.forgotten_at = now + MEMORY
+            queue.serving -= not link.draining
+            if lost and not queue.serving:
+                queue.lost_at = now
+            if not queue.links and not queue.configured:
+                queue.forgotten_at = now + MEMORY
 
 
 def _age_of_head(queue: ApplicationQueue) -> float:

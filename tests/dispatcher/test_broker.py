@@ -846,6 +846,29 @@ def test_a_draining_link_that_dies_with_work_in_its_hands_is_lost(stage: Stage) 
     assert stage.pages.lost_at == 2.0
 
 
+def test_only_links_that_take_something_new_serve(stage: Stage) -> None:
+    w1, w2, w3 = (stage.link(name) for name in ("w1", "w2", "w3"))
+    assert stage.pages.serving == 3
+    stage.get("/a")
+    stage.broker.drain(w1, 1.0)
+    stage.broker.drain(w1, 1.0)
+    stage.broker.drain(w2, 1.0)
+    assert (stage.pages.serving, list(stage.pages.links)) == (1, [w1, w3])
+    stage.broker.leave(w3, 2.0)
+    assert (stage.pages.serving, stage.pages.lost_at) == (0, 2.0)
+    stage.broker.leave(w1, 3.0)
+    assert stage.pages.serving == 0
+
+
+def test_a_loss_is_remembered_though_another_link_says_goodbye_after_it(stage: Stage) -> None:
+    w1, w2 = stage.link("w1"), stage.link("w2")
+    a = stage.get("/a")
+    stage.broker.drain(w1, 1.0)
+    stage.broker.leave(w2, 2.0)
+    stage.broker.release(w1, a, 3.0)
+    assert (list(stage.pages.links), stage.pages.lost_at) == ([], 2.0)
+
+
 def test_a_link_that_joins_ends_the_loss(stage: Stage) -> None:
     stage.broker.leave(stage.link("w1"), 1.0)
     stage.link("w2", now=2.0)

@@ -437,6 +437,7 @@ class BrokerMachine(RuleBasedStateMachine):
         assert set(self.broker.links) == set(self.world.workers)
         for queue in self.broker.queues.values():
             assert set(queue.links) == {link for link in self.world.workers if queue in link.queues}
+            assert queue.serving == sum(not link.draining for link in queue.links)
 
     @invariant()
     def the_broker_knows_what_each_worker_has(self) -> None:

@@ -107,6 +107,21 @@ def test_a_file_stands_in_for_an_application_whose_last_worker_said_goodbye(
         assert browser.get("/pages").body == b"the file pages"
 
 
+def test_a_file_stands_in_while_the_last_worker_still_finishes_what_it_has(
+    house: House, browser: Browser
+) -> None:
+    with house.peer("pages") as peer, house.browser() as early:
+        peer.register()
+        early.ask("GET", "/pages")
+        exchange = peer.expect_request().exchange
+        peer.say("draining")
+        house.until(lambda: not house.front.broker.queues["pages"].serving)
+        assert browser.get("/pages").body == b"the file pages"
+        peer.answer(exchange, b"the last")
+        assert early.read().body == b"the last"
+        peer.expect_end()
+
+
 def test_an_application_whose_last_worker_was_lost_is_waited_for_though_there_is_a_file(
     house: House, browser: Browser
 ) -> None:
@@ -347,6 +362,20 @@ def test_a_leaving_front_has_nobody_wait_for_a_worker_that_is_not_there(house: H
         house.do(lambda: house.front.leave(house.time))
         reply = browser.get("/shop/cart")
         assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
+
+
+def test_nor_for_one_that_takes_nothing_new(house: House) -> None:
+    with house.browser() as early, house.browser() as late, house.peer("shop") as peer:
+        peer.register()
+        early.ask("GET", "/shop/cart")
+        exchange = peer.expect_request().exchange
+        peer.say("draining")
+        house.until(lambda: not house.front.broker.queues["shop"].serving)
+        late.post("/free")  # so that it is known when the front leaves
+        house.do(lambda: house.front.leave(house.time))
+        assert late.post("/shop/cart").status == 503
+        peer.answer(exchange, b"in time")
+        assert early.read().body == b"in time"
 
 
 def test_who_connects_to_a_leaving_front_is_served_and_waited_for(house: House) -> None:
