@@ -164,7 +164,7 @@ class Front:
     def handle(self, exchange: Exchange) -> None:
         """Give a request to its application, to a static file, or turn it away."""
         queue = self.routes.find(exchange.host, exchange.path)
-        if queue is not None and queue.links:
+        if queue is not None and queue.serving:
             exchange.application = queue.name
             self.broker.submit(exchange, queue, exchange.arrived)
         elif self._answer_with_file(exchange, queue):
