@@ -216,8 +216,8 @@ class Link:
 
     def on_rejected(self, code: str, sentence: str) -> None:
         """Note that we are not wanted, or not any more."""
-        if self.is_registered:
-            self.is_fenced = True
+        self.is_fenced = code == "fenced"
+        if self.is_fenced or self.is_registered:
             raise LinkLostError(sentence)
         raise RejectedError(code, sentence)
 

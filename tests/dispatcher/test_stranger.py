@@ -7,7 +7,8 @@ import random
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from dispatcher.stranger import CLOSING_TIME, REGISTRATION_TIME, Stranger
 from protocol import limits, messages
 from protocol.frames import encode_frame
 from tests.dispatcher.house import House, a_house
-from tests.dispatcher.test_links import serves
+from tests.dispatcher.test_links import GARBAGE, serves
 
 if TYPE_CHECKING:
     from tests.peers import Peer
@@ -60,11 +61,11 @@ def test_one_stranger_too_many_is_turned_away_at_once_and_the_next_may_come_when
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gate, "STRANGERS_PER_ADDRESS", 3)
-    with house.peer(instance="known") as known:
+    with house.peer(instance="known") as known, ExitStack() as stack:
         known.register(SECRET)
-        crowd = [house.peer() for _ in range(3)]
+        crowd = [stack.enter_context(house.peer()) for _ in range(3)]
         house.until(lambda: house.front.gate.strangers == 3)
-        with house.peer() as late, capture_logs() as log:
+        with capture_logs() as log, house.peer() as late:
             late.expect_end()
             house.until(lambda: house.front.gate.strangers == 3)
         assert [(entry["event"], entry["reason"]) for entry in log] == [
@@ -76,19 +77,15 @@ def test_one_stranger_too_many_is_turned_away_at_once_and_the_next_may_come_when
         house.until(lambda: house.front.gate.strangers == 2)
         with house.peer(instance="next") as following:
             following.register(SECRET)
-        for each in crowd:
-            each.socket.close()
 
 
 def test_who_has_registered_is_no_stranger(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "STRANGERS", 1)
-    peers = [house.peer(instance=f"worker {number}") for number in range(1)]
-    for number in range(1, 4):
-        peers[-1].register(SECRET)
-        assert house.do(lambda: house.front.gate.strangers) == 0
-        peers.append(house.peer(instance=f"worker {number}"))
-    for peer in peers:
-        peer.socket.close()
+    with ExitStack() as stack:
+        for number in range(4):
+            peer = stack.enter_context(house.peer(instance=f"worker {number}"))
+            peer.register(SECRET)
+            assert house.do(lambda: house.front.gate.strangers) == 0
     house.until(lambda: not house.front.links)
     assert house.front.gate.strangers == 0
     assert house.front.gate._by_address == {}
@@ -152,10 +149,10 @@ def test_who_waits_for_a_refusal_is_not_read_from(house: House) -> None:
 def test_who_talks_nonsense_again_and_again_waits_too_and_keeps_its_place_meanwhile(house: House) -> None:
     for _ in range(PATIENT):
         with house.peer() as peer:
-            peer.socket.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            peer.socket.sendall(GARBAGE)
             peer.expect_end()
     with house.peer() as peer:
-        peer.socket.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        peer.socket.sendall(GARBAGE)
         house.until(lambda: house.front.gate.refused == PATIENT + 1)
         assert peer.is_quiet()
         assert house.front.gate.strangers == 1
@@ -245,12 +242,13 @@ def test_nonsense_gets_refusals_and_nothing_else_in_flat_memory_and_few_lines(
                 with suppress(OSError):  # it may be dropped in the middle
                     sock.sendall(nonsense(number))
                     sock.shutdown(socket.SHUT_WR)
-                with suppress(ConnectionResetError):
-                    assert sock.recv(1) == b""
+                with suppress(ConnectionResetError):  # the dialects of 1997 are told why
+                    assert len(b"".join(iter(partial(sock.recv, 1000), b""))) < 200
             if number == 100:
                 before = resident()
         house.until(lambda: house.front.gate.strangers == 0)
         assert resident() - before < 2_000_000
+        assert house.do(lambda: len(house.front.broker.links)) == 1
         assert serves(house, good)
         house.pass_time(REPORT)
         assert house.front.gate.refused > 300

@@ -169,6 +169,23 @@ def test_a_worker_whose_place_another_link_has_taken_gives_up_and_says_why(
     assert (error.code, str(error)) == ("fenced", "a sentence")
 
 
+def test_a_worker_may_be_fenced_before_it_has_heard_that_it_was_registered(
+    dispatcher: FakeDispatcher,
+) -> None:
+    with (
+        FakeDispatcher() as other,
+        a_worker(echo, dispatcher, other) as worker,
+        dispatcher.accept() as link,
+        other.registered() as kept,
+    ):
+        link.expect("register")
+        link.say("rejected", "fenced", "a sentence")
+        link.expect_end()
+        kept.request("POST", body=b"still here")
+        assert kept.expect_response().body == b"still here"
+        let_go(worker, kept)
+
+
 def test_a_worker_hears_that_it_is_fenced_while_it_reads_a_body(dispatcher: FakeDispatcher) -> None:
     with a_worker(echo, dispatcher) as worker, dispatcher.registered() as link:
         link.request("POST", body=b"half", last=False)
