@@ -121,8 +121,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._has_ended = True
         if self._state in {_HANDSHAKE, _FAILED}:
             return False
+        if self._state is _SHUT:
+            return bool(self._protocol.eof_received())
         self._read()
-        return self._state is _SHUT or (self._state is _OPEN and not self._socket.is_closing())
+        return not self._socket.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the protocol, and let go of it: they hold each other, and a cycle would keep both for long."""

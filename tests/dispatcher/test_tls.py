@@ -270,6 +270,16 @@ def test_the_last_answer_is_followed_by_a_goodbye(serving: Secure) -> None:
         assert client.sock.recv(1) == b""
 
 
+def test_a_client_that_closes_after_the_last_answer_is_not_waited_for(
+    serving: Secure, site: FakeSite
+) -> None:
+    with serving.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert client.answer().status == 200
+        client.close()
+        assert site.left.get(timeout=PATIENCE)  # though no time passes
+
+
 def test_an_answer_that_is_cut_off_ends_without_a_goodbye(serving: Secure, site: FakeSite) -> None:
     site.handler = later
     with serving.connect() as client:
