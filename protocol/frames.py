@@ -169,7 +169,7 @@ class _Levels:
 
     def __init__(self, payload: bytes) -> None:
         self._payload = payload
-        self._unpacker = _unpacker(len(payload), arrays=0, maps=0)
+        self._unpacker = _unpacker(len(payload) or 1, arrays=0, maps=0)  # 0 stands for 1 MiB
         self._unpacker.feed(payload)
         self._values = 0
 

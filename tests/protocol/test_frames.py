@@ -266,6 +266,18 @@ def test_a_frame_made_to_be_expensive_is_not(name: str, size: int, limit: int, b
     assert peak < bound
 
 
+def test_an_empty_frame_costs_no_more_than_another() -> None:
+    reader = FrameReader()
+    tracemalloc.start()
+    try:
+        with pytest.raises(RemoteProtocolError):
+            messages_of(reader, framed(b""))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
+
+
 def test_a_connection_that_says_nothing_costs_next_to_nothing() -> None:
     tracemalloc.start()
     try:
