@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 from lrwp.values import KINDS, Kind, kind_of_choices
 from protocol.errors import AddressError, SettingsError
 
-_INTEGER: Final = re.compile(r"\s*-?[0-9]{1,18}\s*")
+_INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
 """A whole number as it is typed. No setting has more digits, and Python does not read thousands of them."""
 
 
@@ -106,8 +106,8 @@ class Setting:
         """Give ``text`` the type that TOML would have given it."""
         if self.kind is KINDS[bool]:
             return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
-        is_integer = self.kind is KINDS[int] and _INTEGER.fullmatch(text)
-        return int(text) if is_integer else text
+        number = _INTEGER.fullmatch(text.strip()) if self.kind is KINDS[int] else None
+        return int(number[0]) if number else text
 
     def write(self, value: Any) -> tuple[str, ...]:
         """Return the texts that people would write for ``value``, none for nothing."""
