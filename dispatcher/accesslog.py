@@ -2,7 +2,8 @@
 
 ``common`` and ``combined`` are the formats that log analysers read; after them stand the application, the
 worker, and the seconds waited and served. ``json`` has the same, one object a line. Lines are collected and
-written together, a few times a second.
+written together, a few times a second. A log that cannot be written, or that nobody reads, loses lines, and
+serving goes on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 
@@ -32,6 +33,16 @@ _UNSAFE: Final = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 _UNSAFE_OR_SPACE: Final = re.compile(r"[^\x21\x23-\x5b\x5d-\x7e]")
 
 
+class Paper(Protocol):
+    """What lines are written on."""
+
+    def write(self, text: str, /) -> object:
+        """Write text; OSError if that is not possible, BlockingIOError if it is not possible yet."""
+
+    def flush(self) -> None:
+        """Keep nothing back."""
+
+
 class AccessLog:
     """Formats answers and writes them to a file.
 
@@ -39,10 +50,11 @@ class AccessLog:
         stamp: the time as the log writes it, renewed every second.
     """
 
-    def __init__(self, style: AccessLogFormat, file: IO[str]) -> None:
+    def __init__(self, style: AccessLogFormat, file: Paper) -> None:
         self._lines: list[str] = []
         self._file = file
         self._is_failing = False
+        self._dropped = 0  # lines that the file did not take in time
         self._is_combined = style == "combined"
         self._format: Callable[[Exchange, int, int, float], str] = self._plain
         self._format_refusal: Callable[[str, BadRequest, int], str] = self._plain_refusal
@@ -60,20 +72,27 @@ class AccessLog:
         self._lines.append(self._format_refusal(peer, error, sent))
 
     def flush(self) -> None:
-        """Write what has been collected; if that is not possible, it is lost, and serving goes on."""
-        if not self._lines:
-            return
-        text = "".join(self._lines)
-        self._lines.clear()
+        """Write what has been collected; if that is not possible, it is lost, and serving goes on.
+
+        That lines are lost because nobody reads them is said only when somebody reads again: it may well be
+        the same pipe that the warning goes to.
+        """
+        lines, self._lines = self._lines, []
         try:
-            self._file.write(text)
+            if lines:
+                self._file.write("".join(lines))
             self._file.flush()
+        except BlockingIOError:
+            self._dropped += len(lines)
         except OSError as error:
             if not self._is_failing:
                 log.error("the access log cannot be written; its lines are lost", reason=error.strerror)
             self._is_failing = True
         else:
             self._is_failing = False
+            if self._dropped and lines:
+                log.warning("the access log goes on; it was not read in time", lost=self._dropped)
+                self._dropped = 0
 
     # ── common and combined ──────────────────────────────────────────────────────────────────────
 

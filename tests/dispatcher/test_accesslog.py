@@ -196,3 +196,26 @@ def test_a_log_that_cannot_be_written_is_reported_once_and_serving_goes_on(tmp_p
             log.flush()
     assert [event["reason"] for event in events] == ["No space left on device"] * 2
     assert disk.getvalue().count("\n") == 1
+
+
+def test_what_is_not_read_in_time_is_dropped_and_told_once_when_it_goes_on():
+    class Pipe(io.StringIO):
+        is_full = True
+
+        def write(self, text: str) -> int:
+            if self.is_full:
+                raise BlockingIOError(11, "Resource temporarily unavailable")
+            return super().write(text)
+
+    pipe = Pipe()
+    log = AccessLog("common", pipe)
+    with capture_logs() as events:
+        for is_full, lines in ((True, 3), (True, 4), (False, 1), (False, 1)):
+            pipe.is_full = is_full
+            for _ in range(lines):
+                log.note(an_exchange(), 200, 1, 11.0)
+            log.flush()
+    assert [(event["event"], event["lost"]) for event in events] == [
+        ("the access log goes on; it was not read in time", 7)
+    ]
+    assert pipe.getvalue().count("\n") == 2

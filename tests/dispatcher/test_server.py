@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import http.client
 import os
+import re
 import signal
 import socket
+import struct
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -317,6 +322,67 @@ def test_a_log_that_cannot_be_written_stops_neither_answers_nor_deadlines(tmp_pa
         browser.ask("GET", "/pages")
         peer.expect_request()
         assert browser.read().status == 504
+
+
+@contextlib.contextmanager
+def an_unread_log(folder: Path) -> Iterator[int]:
+    """Make a pipe ``log`` that is open for reading."""
+    os.mkfifo(folder / "log")
+    reader = os.open(folder / "log", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        yield reader
+    finally:
+        os.close(reader)
+
+
+def is_full(pipe: int) -> bool:
+    """Whether a pipe of the usual size holds what it can."""
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"0000"))[0] == 65536
+
+
+LOGGED = ("--access-log-format", "common", "--access-log", "log")
+LONG = "/" + "x" * 8000
+
+
+def test_an_access_log_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
+    with (
+        an_unread_log(tmp_path) as log,
+        a_dispatcher(tmp_path, *LOGGED) as dispatcher,
+        dispatcher.browser() as browser,
+    ):
+        for _ in range(20):
+            assert browser.get(LONG).status == 404
+        until(lambda: is_full(log))
+        for _ in range(200):  # 1.6 MB: more than may wait
+            assert browser.get(LONG).status == 404
+
+        def goes_on() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                while os.read(log, 1_000_000):
+                    pass
+            assert browser.get("/").status == 404
+            with contextlib.suppress(AssertionError):
+                dispatcher.program.wait_for("the access log goes on", patience=0.3)
+            return "the access log goes on" in dispatcher.program.output
+
+        until(goes_on)
+        assert dispatcher.drain() == 0
+    (lost,) = re.findall(
+        "the access log goes on; it was not read in time lost=([0-9]+)", dispatcher.program.output
+    )
+    assert 0 < int(lost) <= 220
+
+
+def test_nor_does_it_keep_a_dispatcher_from_ending(tmp_path: Path) -> None:
+    with (
+        an_unread_log(tmp_path) as log,
+        a_dispatcher(tmp_path, *LOGGED) as dispatcher,
+        dispatcher.browser() as browser,
+    ):
+        for _ in range(20):
+            assert browser.get(LONG).status == 404
+        until(lambda: is_full(log))
+        assert dispatcher.drain() == 0
 
 
 def test_a_timed_action_that_fails_is_logged_and_tried_again() -> None:
