@@ -28,6 +28,7 @@ from dispatcher.keyring import Keyring, read_keyring
 from dispatcher.links import LinkConnection
 from dispatcher.listener import Listener
 from dispatcher.proxies import Proxies
+from dispatcher.scribe import Scribe
 from dispatcher.static import StaticFiles
 from dispatcher.tls import TlsTransport
 from protocol.errors import SettingsError
@@ -67,7 +68,8 @@ def run(settings: DispatcherSettings, limits: Limits, applications: Mapping[str,
             file = (
                 sys.stdout if settings.access_log is None else stack.enter_context(_open(settings.access_log))
             )
-            access_log = AccessLog(settings.access_log_format, file)
+            scribe = stack.enter_context(contextlib.closing(Scribe(file.fileno())))
+            access_log = AccessLog(settings.access_log_format, scribe)
         static = None if settings.docroot is None else StaticFiles(settings.docroot)
         front = Front(limits, applications, static, access_log, keyring)
         server = Server(settings, front, lambda: read_keyring(settings, applications))
