@@ -167,6 +167,14 @@ def test_a_lost_link_keeps_what_is_still_to_settle_and_acts_on_nothing() -> None
         wire.worker.response(1, 200, PAGE, b"", True)
 
 
+def test_a_length_over_the_limit_is_an_error_at_either_end() -> None:
+    wire = in_state("serving")
+    for end in (wire.dispatcher, wire.worker):
+        with pytest.raises(RemoteProtocolError, match=r"is over the limit of 2097152$"):
+            end.receive(frame(m.PONG if end is wire.dispatcher else m.PING) + b"\x00\xff\xff\xff")
+        assert end.state is State.LOST
+
+
 @pytest.mark.parametrize("place", [0, 5, 12, 20])
 def test_what_comes_over_a_lost_link_is_no_error_however_it_is_cut(place: int) -> None:
     sent = frame(m.PONG) + b"\x00\x00\x00\x01\xc1" + b"\x00\xff\xff\xff" + bytes(20)
