@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dispatcher.framing import BadRequest
     from dispatcher.front import Front
     from dispatcher.http import HttpConnection
-    from dispatcher.links import LinkConnection
+    from dispatcher.links import WorkerConnection
     from dispatcher.settings import Limits
 
 JSON: Final = ResponseHead(
@@ -33,6 +33,7 @@ class Admin:
 
     def __init__(self, front: Front, limits: Limits, address: str) -> None:
         self.limits = limits
+        self.storage = front.storage
         self.connections: set[HttpConnection] = set()
         self.now = front.now
         self._front = front
@@ -99,6 +100,7 @@ class Admin:
                 "connections": len(front.connections),
                 "requests": front.requests,
             },
+            "bodies": {"memory": front.storage.memory.used, "disk": front.storage.disk.used},
             "gate": {
                 "strangers": front.gate.strangers,
                 "refused": front.gate.refused,
@@ -127,7 +129,7 @@ def _application(queue: ApplicationQueue) -> dict[str, Any]:
     }
 
 
-def _link(connection: LinkConnection, now: float) -> dict[str, Any]:
+def _link(connection: WorkerConnection, now: float) -> dict[str, Any]:
     link, registration = connection.link, connection.registration
     assert link is not None  # noqa: S101 - the caller has looked
     assert registration is not None  # noqa: S101 - it comes with the link

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from protocol.paths import decode_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +17,10 @@ if TYPE_CHECKING:
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that may run twice without harm (RFC 9110 §9.2.1, without TRACE, which we refuse)."""
+
+
+_CONTENT: Final = re.compile(rb"^(?:content-[^:\r\n]*|expect|if-[^:\r\n]*|range):[^\r\n]*\r\n", re.I | re.M)
+"""The fields that speak of a body, or of what stands at the path that was asked for."""
 
 
 class Standing(Enum):
@@ -104,6 +111,7 @@ class Exchange:
         attempt: how many times it has been given to a worker.
         losses: how many links were lost while they held it.
         refusals: how many times a worker has given it back unbegun.
+        hops: how many times a peer has sent it on to another path.
         begun: whether the first byte of a worker's answer has come.
         arrived: when it was complete, in seconds of a monotonic clock.
         deadline: when it stops waiting.
@@ -122,6 +130,7 @@ class Exchange:
         "content",
         "deadline",
         "head",
+        "hops",
         "host",
         "id",
         "link",
@@ -174,10 +183,25 @@ class Exchange:
         self.worker = "-"
         self.id = 0
         self.attempt = 0
-        self.losses = self.refusals = 0
+        self.losses = self.refusals = self.hops = 0
         self.begun = False
         self.arrived = self.deadline = self.assigned = now
         self.waited = 0.0
 
     def __repr__(self) -> str:
         return f"<Exchange {self.method} {self.path} {self.standing.value}, attempt {self.attempt}>"
+
+    def go_to(self, location: str) -> None:
+        """Become a request for another path, as if nobody had been asked yet."""
+        self.method = self.method if self.method == "HEAD" else "GET"
+        self.safe = True
+        self.target = location.encode("latin-1")
+        self.path = decode_path(self.target)
+        self.head = _CONTENT.sub(b"", self.head)
+        self.content = b""
+        if self.body is not None:
+            self.body.close()
+            self.body = None
+        self.hops += 1
+        self.attempt = self.losses = self.refusals = 0
+        self.standing = Standing.WAITING

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from dispatcher.broker import ApplicationQueue, Broker, Link
-from dispatcher.exchange import LEAVING, Exchange, Failure
+from dispatcher.exchange import LEAVING, WORKER_BROKE, Exchange, Failure
 from dispatcher.gate import Gate
 from dispatcher.keyring import Keyring
 from dispatcher.routes import Routes
 from dispatcher.settings import ApplicationSettings
+from dispatcher.storage import Storage
 from protocol.errors import RejectedError
 from protocol.heads import read_request_head
 from protocol.registration import Claim, RegistrationError
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from dispatcher.accesslog import AccessLog
     from dispatcher.framing import BadRequest
     from dispatcher.http import HttpConnection
-    from dispatcher.links import LinkConnection
+    from dispatcher.links import WorkerConnection
     from dispatcher.settings import Limits
     from dispatcher.static import StaticFiles
     from protocol.registration import Registration
@@ -41,6 +42,9 @@ GRACE: Final = 1.0
 """Seconds for which a leaving dispatcher waits for another request on an idle connection."""
 
 UNCONFIGURED: Final = ApplicationSettings()
+
+MOST_HOPS: Final = 10
+"""Most times that programs may send one request on to another path: more would be a circle."""
 
 NOT_FOUND: Final = Failure(404, "There is nothing at this address.")
 
@@ -79,6 +83,7 @@ class Front:
     """Takes in requests and workers, and brings them together.
 
     Attributes:
+        storage: where bodies wait.
         broker: who decides.
         routes: which application serves which path.
         connections: the clients' connections.
@@ -103,12 +108,13 @@ class Front:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits = limits
+        self.storage = Storage(limits)
         self.heartbeat: float = limits.heartbeat
         self.now = clock
         self.broker = Broker(self)
         self.routes = Routes()
         self.connections: set[HttpConnection] = set()
-        self.links: set[LinkConnection] = set()
+        self.links: set[WorkerConnection] = set()
         self.gate = Gate()
         self.keyring = Keyring() if keyring is None else keyring
         self.leaving = False
@@ -194,6 +200,17 @@ class Front:
         exchange.client.respond_file(answer)
         return True
 
+    def send_on(self, exchange: Exchange, location: str) -> None:
+        """Answer a request with another path of this server, as the program that was asked says.
+
+        It goes there as a GET without a body (RFC 3875 §6.2.2), or as the HEAD that it was.
+        """
+        exchange.go_to(location)
+        if exchange.hops > MOST_HOPS:
+            exchange.client.fail(WORKER_BROKE)
+        else:
+            self.handle(exchange)
+
     def abandon(self, exchange: Exchange) -> None:
         """Forget an exchange whose client has left."""
         self.broker.abandon(exchange)
@@ -212,7 +229,7 @@ class Front:
 
     # ── Workers ──────────────────────────────────────────────────────────────────────────────────
 
-    def enlist(self, connection: LinkConnection, registration: Registration) -> None:
+    def enlist(self, connection: WorkerConnection, registration: Registration) -> None:
         """Let a registered worker serve its applications.
 
         Raises:
@@ -235,7 +252,7 @@ class Front:
         connection.accept(link, registration)
         self.broker.join(link, queues.values(), self.now())
 
-    def _find_twin(self, registration: Registration) -> LinkConnection | None:
+    def _find_twin(self, registration: Registration) -> WorkerConnection | None:
         """Return the link that is registered as the same instance, and is to make room.
 
         Raises:
@@ -293,7 +310,7 @@ class Front:
                 log.warning("secret withdrawn", link=link.name, peer=connection.peer)
                 self.broker.drain(link, self.now())
 
-    def dismiss(self, connection: LinkConnection) -> None:
+    def dismiss(self, connection: WorkerConnection) -> None:
         """Forget a worker's connection, and take back what the worker was registered for.
 
         The paths of an application without workers stay known, until it is forgotten itself.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import structlog
 
+from dispatcher.classic import ClassicConnection
 from dispatcher.keyring import explain
 from dispatcher.stranger import CLOSING_TIME, Stranger
 from protocol import limits
@@ -47,16 +48,19 @@ class Station(Protocol):
     gate: Gate
     keyring: Keyring
     heartbeat: float
-    links: set[LinkConnection]
+    links: set[WorkerConnection]
 
     def now(self) -> float:
         """Return the time in seconds of a monotonic clock."""
 
-    def enlist(self, connection: LinkConnection, registration: Registration) -> None:
+    def enlist(self, connection: WorkerConnection, registration: Registration) -> None:
         """Let a worker serve its applications; RegistrationError or RejectedError if it may not."""
 
-    def dismiss(self, connection: LinkConnection) -> None:
+    def dismiss(self, connection: WorkerConnection) -> None:
         """Forget a connection, and what its worker was registered for."""
+
+    def send_on(self, exchange: Exchange, location: str) -> None:
+        """Answer a request with another path of this server, as the program that was asked says."""
 
 
 class Upload(NamedTuple):
@@ -121,12 +125,20 @@ class LinkConnection(asyncio.Protocol):
         if not self._has_begun and data:  # TLS tells with nothing that something came after the end
             self._has_begun = True
             if data[0] != FIRST_BYTE:
-                self._drop(f"what it sent first, {data[:16]!r}, is not LRWP/3: is it meant for another port?")
+                self._give_way(data)
                 return
         try:
             self._end.receive(data)
         except RemoteProtocolError as error:
             self._drop(f"it broke the protocol: {error}")
+
+    def _give_way(self, data: bytes) -> None:
+        """Leave the connection to what serves peers of 1997: its first byte says that it is one of them."""
+        self._station.links.discard(self)
+        peer = ClassicConnection(self._station, self._stranger)
+        self._transport.set_protocol(peer)
+        peer.connection_made(self._transport)
+        peer.data_received(data)
 
     def eof_received(self) -> bool:
         """End the connection: a worker that sends nothing more is gone, and what it was sent is lost."""
@@ -431,3 +443,7 @@ class LinkConnection(asyncio.Protocol):
         elif now - max(self._heard_at, self._pinged_at) >= heartbeat:
             self._pinged_at = now
             self._write(self._end.ping())
+
+
+WorkerConnection = LinkConnection | ClassicConnection
+"""A connection of a worker, in whichever version of the protocol."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from protocol import limits
 from protocol.registration import RegistrationError
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 ANY_HOST: Final = ""
 
+Table = dict[str, "ApplicationQueue"]
+
 
 class Routes:
     """The registered paths of every virtual host.
@@ -23,8 +26,9 @@ class Routes:
     """
 
     def __init__(self) -> None:
-        self._tables: dict[str, dict[str, ApplicationQueue]] = {ANY_HOST: {}}
+        self._tables: dict[str, Table] = {ANY_HOST: {}}
         self._longest = 0
+        self._suffixes = 0
 
     def add(self, claim: Claim, queue: ApplicationQueue) -> None:
         """Let ``queue`` serve what ``claim`` names.
@@ -35,6 +39,7 @@ class Routes:
         self.check(claim, queue.name)
         self._tables.setdefault(claim.host, {})[_key(claim.path)] = queue
         self._longest = max(self._longest, len(claim.path))
+        self._suffixes += is_suffix(claim)
 
     def check(self, claim: Claim, name: str) -> None:
         """Raise RegistrationError if another application than ``name`` serves what ``claim`` names."""
@@ -50,17 +55,21 @@ class Routes:
         for claim in claims:
             table = self._tables[claim.host]
             del table[_key(claim.path)]
+            self._suffixes -= is_suffix(claim)
             if not table and claim.host:
                 del self._tables[claim.host]
 
     def find(self, host: str, path: str) -> ApplicationQueue | None:
         """Return the application that serves ``path``: the longest registered path wins, at a / boundary.
 
-        Of two equally long paths the one for this host wins over the one for any host.
+        Of two equally long paths the one for this host wins over the one for any host. A suffix, which only
+        peers of LRWP/1 and LRWP/2 register, wins over every path, and the longest suffix over the others.
         """
         tables = self._tables
         everywhere = tables[ANY_HOST]
         here = tables.get(host) if len(tables) > 1 else None
+        if self._suffixes and (queue := _find_suffix(here, everywhere, path)) is not None:
+            return queue
         if len(path) > self._longest:
             path = path[: max(0, path.rfind("/", 0, self._longest + 1))]
         while True:
@@ -71,6 +80,23 @@ class Routes:
             if not path:
                 return None
             path = path[: path.rfind("/")] if "/" in path else ""
+
+
+def is_suffix(claim: Claim) -> bool:
+    """Whether a claim is for all paths that end alike, and not for those that begin alike."""
+    return claim.path.startswith(".")
+
+
+def _find_suffix(here: Table | None, everywhere: Table, path: str) -> ApplicationQueue | None:
+    """Return the application that serves paths which end as this one; the last component decides."""
+    name = path[path.rfind("/") + 1 :][-limits.NAME :]
+    start = name.find(".")
+    while start >= 0:
+        for table in (here, everywhere):
+            if table is not None and (queue := table.get(name[start:])) is not None:
+                return queue
+        start = name.find(".", start + 1)
+    return None
 
 
 def _key(path: str) -> str:

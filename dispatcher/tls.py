@@ -126,6 +126,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._read()
         return not self._socket.is_closing()
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Let somebody else take what comes from now on."""
+        self._protocol = protocol  # type: ignore[assignment]  # asyncio promises less than it gives
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the protocol, and let go of it: they hold each other, and a cycle would keep both for long."""
         self._state = _LOST

@@ -49,6 +49,8 @@ whichever comes first is the same for peers that write one kind of line."""
 
 _STATUS: Final = re.compile(rb"([2-5][0-9][0-9])(?: [ -~]*)?")
 _STATUS_LINE: Final = re.compile(rb"HTTP/[0-9.]+ +([2-5][0-9][0-9])(?: [\t -~]*)?")
+_TARGET: Final = re.compile(r"/[!-~]*")
+_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _SUFFIX: Final = re.compile(r"(?:\.[A-Za-z0-9_-]+)+")
 
 
@@ -82,6 +84,8 @@ def read_opening(data: bytes) -> Opening | None:
     version = 2 if data[:1] == FF else 1
     parts = data[1:].split(FF) if version == 2 else data.split(FF)
     needed = 4 if version == 2 else 3
+    if _CONTROL.search(data):
+        raise RegistrationError("this is no registration: is it meant for another port?")
     if len(data) > _OPENING or len(parts) > 4 or any(len(part) > limits.NAME for part in parts):
         raise RegistrationError(f"name, host and filter have at most {limits.NAME} bytes each")
     if len(parts) < needed:
@@ -160,11 +164,17 @@ def _read_head(lines: list[bytes]) -> ReplyHead:
         if name.lower() == "status":
             status = _read_status(_STATUS.fullmatch(value.encode("latin-1")))
         elif name.lower() == "location" and value.startswith("/") and not status:
-            location = value
+            location = _checked(value)
         elif name.lower() != "content-length":
             status = status or (302 if name.lower() == "location" else 0)
             fields.append((name, value))
     return ReplyHead(status or 200, write_head(fields), location)
+
+
+def _checked(location: str) -> str:
+    if not _TARGET.fullmatch(location):
+        raise HeaderError("the path that a reply sends its request on to is none")
+    return location
 
 
 def _read_status(match: re.Match[bytes] | None) -> int:

@@ -59,3 +59,14 @@ def test_a_client_is_invited_to_come_again_only_if_its_request_did_not_run(
 ) -> None:
     assert (failure.status, failure.retry_after is not None) == (status, may_be_tried_again)
     assert failure.reason.endswith(".")
+
+
+def test_an_exchange_may_go_to_another_path_as_if_nobody_had_been_asked() -> None:
+    exchange = an_exchange("POST", "/a")
+    exchange.head = b"Host: x\r\nContent-Type: a/b\r\nContent-Length: 4\r\nIf-Match: *\r\nX: y\r\n"
+    exchange.content = b"body"
+    exchange.attempt = exchange.losses = 1
+    exchange.go_to("/b/caf%C3%A9?q=1")
+    assert (exchange.method, exchange.target, exchange.path) == ("GET", b"/b/caf%C3%A9?q=1", "/b/café")
+    assert (exchange.head, exchange.safe, exchange.content) == (b"Host: x\r\nX: y\r\n", True, b"")
+    assert (exchange.attempt, exchange.losses, exchange.hops) == (0, 0, 1)

@@ -80,15 +80,16 @@ def test_a_registration_may_come_byte_by_byte(house: House) -> None:
 
 
 @pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"\xff\x00\x01", b"pages\0127.0.0.1\0"])
-def test_who_does_not_begin_like_lrwp_3_is_dropped_with_one_line(
+def test_who_speaks_no_version_of_the_protocol_is_sent_away_with_one_line(
     house: House, peer: Peer, first: bytes
 ) -> None:
     with capture_logs() as log, house.peer() as stranger:
         stranger.socket.sendall(first)
-        stranger.expect_end()
+        assert stranger.socket.recv(100) == b"ERROR: this is no registration: is it meant for another port?"
+        assert stranger.socket.recv(100) == b""
         house.until(lambda: len(house.front.links) == 1)
-        assert [entry["event"] for entry in log] == ["link dropped"]
-        assert "is not LRWP/3" in log[0]["reason"]
+        assert [entry["event"] for entry in log] == ["worker rejected"]
+        assert "is it meant for another port?" in log[0]["reason"]
     assert serves(house, peer)
 
 

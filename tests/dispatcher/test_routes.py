@@ -104,6 +104,35 @@ def test_a_longer_path_for_any_host_wins_over_a_shorter_one_for_this_host() -> N
 # ── Conflicts ────────────────────────────────────────────────────────────────────────────────────
 
 
+# ── Suffixes ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/page.ks", ".ks"),
+        ("/deep/down/page.ks", ".ks"),
+        ("/a.b.ks", ".ks"),
+        ("/shop/page.ks", ".ks"),
+        ("/archive.tar.ks", ".tar.ks"),
+        ("/page.ksx", "shop"),
+        ("/page.ks/more", "shop"),
+        ("/.ks", ".ks"),
+        ("/ks", "shop"),
+    ],
+)
+def test_a_suffix_wins_over_paths_and_the_longest_one_over_others(path: str, name: str) -> None:
+    routes = routes_for((".ks", "", ".ks"), (".tar.ks", "", ".tar.ks"), ("shop", "", "/"))
+    assert find(routes, path) == name
+
+
+def test_a_suffix_may_be_limited_to_a_host_and_be_removed() -> None:
+    routes = routes_for((".ks", "site", ".ks"))
+    assert [find(routes, "/page.ks", host) for host in ("site", "other")] == [".ks", None]
+    routes.remove([Claim(".ks", "site", ".ks")])
+    assert find(routes, "/page.ks") is None
+
+
 def test_a_path_belongs_to_one_application() -> None:
     routes = routes_for(("shop", "", "/shop"))
     with pytest.raises(RegistrationError) as caught:

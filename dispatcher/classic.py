@@ -1,0 +1,385 @@
+"""Peers of 1997: one connection of a worker that speaks LRWP/1 or LRWP/2.
+
+To the broker it is a link like any other, with a window of one. What such a peer cannot do is done here in
+its stead: it cannot be told that a client has left, so its reply is dropped when it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import re
+import secrets
+from ipaddress import ip_address
+from itertools import count
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote_to_bytes
+
+import structlog
+
+from dispatcher.stranger import CLOSING_TIME
+from protocol import classic, limits
+from protocol.addresses import read_address
+from protocol.classic import ClassicEnd, write_environment
+from protocol.errors import RejectedError, RemoteProtocolError
+from protocol.heads import read_cgi_head, read_response_head
+from protocol.paths import split_path
+from protocol.registration import Claim, Registration, RegistrationError, read_registration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dispatcher.broker import Link
+    from dispatcher.exchange import Exchange
+    from dispatcher.links import Station
+    from dispatcher.stranger import Stranger
+    from protocol.classic import Opening, ReplyHead
+
+log = structlog.get_logger()
+
+OPENING_PAUSE: Final = 0.1
+"""Seconds in which the last byte of an LRWP/1 opening, which peers may leave out, is waited for."""
+
+_PORT: Final = re.compile(r":([0-9]{1,5})$")
+
+_numbers = count(1)
+
+
+class ClassicConnection(asyncio.Protocol):
+    """One connection of a peer.
+
+    Attributes:
+        link: what the broker knows of it, once it is registered.
+        registration: what it said of itself, once it is registered.
+        secret: what it has proved to know, None if it was not asked.
+        peer: its address.
+    """
+
+    def __init__(self, station: Station, stranger: Stranger) -> None:
+        self._station = station
+        self._stranger = stranger
+        self._end = ClassicEnd(self)
+        self._transport: asyncio.Transport
+        self._opening: classic.Opening | None = None
+        self._opening_ends: asyncio.TimerHandle | None = None
+        self._nonce = b""
+        self._exchange: Exchange | None = None
+        self._is_cancelled = False
+        self._location = ""
+        self._offset = 0
+        self._full = False
+        self._closed_at = 0.0
+        self.link: Link | None = None
+        self.registration: Registration | None = None
+        self.secret: bytes | None = None
+        self.peer = stranger.peer
+
+    def __repr__(self) -> str:
+        return f"<ClassicConnection {self.peer} {self.link!r}>"
+
+    # ── Bytes in ─────────────────────────────────────────────────────────────────────────────────
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a registration."""
+        self._transport = transport  # type: ignore[assignment]  # asyncio promises less than it gives
+        self._station.links.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what the peer sent."""
+        try:
+            self._end.receive(data)
+        except RegistrationError as error:
+            self._reject("registration", str(error))
+        except RemoteProtocolError as error:
+            self._drop(f"it broke the protocol: {error}")
+
+    def eof_received(self) -> bool:
+        """End the connection: a peer that sends nothing more is gone, and what it was sent is lost."""
+        self._transport.abort()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Settle what the peer held."""
+        if self._opening_ends is not None:
+            self._opening_ends.cancel()
+        if self.link is not None and self.link in self._station.broker.links:
+            log.info("link lost", link=self.link.name, peer=self.peer, held=len(self.link.held))
+        self._settle()
+        self._stranger.leave()
+        self._station.dismiss(self)
+
+    def _drop(self, reason: str) -> None:
+        """Cut the link off; its exchange is settled, nobody else notices."""
+        if self.link is None:
+            self._end.lose()
+            self._stranger.refuse("link dropped", b"", self._station.now(), reason=reason)
+            return
+        log.warning("link dropped", link=self.link.name, peer=self.peer, reason=reason)
+        self._transport.abort()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Take no part in anything any more, and have the broker settle what the peer held."""
+        self._end.lose()
+        if self.link is not None:
+            self._station.broker.leave(self.link, self._station.now())
+
+    # ── Registration ─────────────────────────────────────────────────────────────────────────────
+
+    def on_opening(self, opening: Opening) -> None:
+        """Accept a peer, ask it for a proof, or refuse it."""
+        is_new = self._opening is None
+        self._opening = opening
+        if opening.is_whole:
+            self._register()
+        elif is_new:
+            loop = asyncio.get_running_loop()
+            self._opening_ends = loop.call_later(OPENING_PAUSE, self._register)
+
+    def _register(self) -> None:
+        if self._opening_ends is not None:
+            self._opening_ends.cancel()
+        opening = self._opening
+        if opening is None or self._end.state is not classic.State.ASKED:
+            return
+        try:
+            if self._is_proved(opening):
+                self._station.enlist(self, self._registration_of(opening))
+        except RegistrationError as error:
+            self._reject("registration", str(error))
+        except RejectedError as error:
+            self._reject(error.code, str(error))
+
+    def _is_proved(self, opening: Opening) -> bool:
+        """Return whether the peer may register; if it has not been asked for its proof, ask.
+
+        Raises:
+            RejectedError: it cannot prove anything, or only by giving the secret away.
+        """
+        if not self._station.keyring or self.secret is not None:
+            return True
+        if opening.version == 1:
+            raise RejectedError("proof", "this dispatcher wants a proof, which LRWP/1 does not know")
+        if not self._is_near():
+            raise RejectedError("proof", "LRWP/2 would show its secret to the network: use LRWP/3")
+        self._nonce = secrets.token_bytes(classic.CHALLENGE)
+        self._transport.write(self._end.challenge(self._nonce))
+        return False
+
+    def _is_near(self) -> bool:
+        """Whether nobody listens between us and the peer."""
+        return self.peer == "unix:" or ip_address(read_address(self.peer).host).is_loopback
+
+    def on_answer(self, answer: bytes) -> None:
+        """Look whether the peer knows a secret that is good for its application."""
+        assert self._opening is not None  # noqa: S101 - it was challenged because of it
+        claims = self._registration_of(self._opening).applications
+        for secret in self._station.keyring.good_for(claims):
+            if hmac.compare_digest(classic.answer_challenge(self._nonce, secret), answer):
+                self.secret = secret
+        if self.secret is None:
+            self._reject("proof", "the secret is wrong")
+        else:
+            self._register()
+
+    def _registration_of(self, opening: Opening) -> Registration:
+        instance = f"{self.peer} {next(_numbers)}"
+        claim = Claim(opening.name, opening.host, opening.path)
+        if opening.path.startswith("."):  # what LRWP/3 does not know
+            return Registration(instance, (claim,), 1, (("label", f"{opening.name} {self.peer}"),))
+        labels = {"label": f"{opening.name} {self.peer}"}
+        return read_registration(instance, (tuple(claim),), 1, labels)
+
+    def _reject(self, code: str, sentence: str) -> None:
+        version = 1 if self._opening is None else self._opening.version
+        self._end.lose()
+        self._stranger.refuse(
+            "worker rejected",
+            classic.reject(version, sentence),
+            self._station.now(),
+            code=code,
+            reason=sentence,
+        )
+
+    def accept(self, link: Link, registration: Registration) -> None:
+        """Tell the peer that it is registered."""
+        assert self._opening is not None  # noqa: S101 - it is registered because of it
+        self._stranger.leave()
+        self.link = link
+        self.registration = registration
+        log.info("link joined", link=link.name, peer=self.peer, version=self._opening.version)
+        self._transport.write(self._end.accept(self._opening.version))
+
+    # ── Requests ─────────────────────────────────────────────────────────────────────────────────
+
+    def assign(self, exchange: Exchange) -> None:
+        """Send a request; the peer gets its body as fast as it reads it."""
+        assert self.registration is not None  # noqa: S101 - only a registered peer is given work
+        self._exchange = exchange
+        self._is_cancelled = False
+        self._location = ""
+        self._offset = 0
+        length = _length(exchange)
+        if length > classic.MOST:
+            asyncio.get_running_loop().call_soon(self._drop, "a body is too long for LRWP/1 and LRWP/2")
+            return
+        environment = write_environment(_environment(exchange, self.registration.applications[0].path))
+        self._transport.write(self._end.request(environment, length) + exchange.content)
+        if exchange.body is not None:
+            self._upload(exchange)
+
+    def _upload(self, exchange: Exchange) -> None:
+        """Send the next piece of a body that is in a file, one in each turn of the loop."""
+        body = exchange.body
+        if body is None or self._full or self._transport.is_closing() or exchange is not self._exchange:
+            return
+        try:
+            piece = body.read(self._offset, limits.PIECE)
+        except (OSError, ValueError) as error:  # its client has left, and the peer cannot be told
+            self._drop(f"the body of its request cannot be read back: {error}")
+            return
+        self._offset += len(piece)
+        self._transport.write(piece)
+        if self.link is not None:
+            self.link.quiet_since = self._station.now()
+        if self._offset < body.length:
+            asyncio.get_running_loop().call_soon(self._upload, exchange)
+
+    def pause_writing(self) -> None:
+        """Stop sending a body that the peer does not read."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Go on sending a body."""
+        self._full = False
+        if self._exchange is not None:
+            self._upload(self._exchange)
+
+    def cancel(self, exchange: Exchange) -> None:
+        """Drop the reply when it comes: nobody waits for it, and the peer cannot be told."""
+        if exchange is self._exchange:
+            self._is_cancelled = True
+
+    # ── Replies ──────────────────────────────────────────────────────────────────────────────────
+
+    def on_response(self, head: ReplyHead, length: int, piece: bytes) -> None:
+        """Pass the beginning of a reply on to the client."""
+        exchange = self._exchange
+        if exchange is None or self.link is None or self._is_cancelled:
+            return
+        self.link.quiet_since = self._station.now()
+        if head.location:
+            self._location = head.location
+            return
+        exchange.begun = True
+        response = read_response_head(b"%bContent-Length: %d\r\n" % (head.head, length))
+        exchange.client.respond(head.status, response, piece, len(piece) == length)
+        self._hold_up(exchange)
+
+    def on_body(self, piece: bytes, last: bool) -> None:
+        """Pass the next piece of a reply on to the client."""
+        exchange = self._exchange
+        if exchange is None or self.link is None or self._is_cancelled or self._location:
+            return
+        self.link.quiet_since = self._station.now()
+        exchange.client.respond_body(piece, last)
+        if not last:
+            self._hold_up(exchange)
+
+    def _hold_up(self, exchange: Exchange) -> None:
+        """Stop reading from a peer that is too far ahead of its client."""
+        link = self.link
+        if link is not None and not link.paused and exchange.client.when_caught_up(self._go_on):
+            link.paused = True
+            self._transport.pause_reading()
+
+    def _go_on(self) -> None:
+        if self.link is not None and self.link.paused:
+            self.link.paused = False
+            self.link.quiet_since = self._station.now()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def on_unusable(self, reason: str) -> None:
+        """Fail the request of a reply that cannot be passed on."""
+        exchange = self._exchange
+        if exchange is None or self.link is None or self._is_cancelled:
+            return
+        log.error("unusable answer", link=self.link.name, path=exchange.path, reason=reason)
+        self._station.broker.spoil(exchange)
+
+    def on_settled(self) -> None:
+        """Free the peer for the next request; send this one on if the peer said so."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is None or self.link is None:
+            return
+        self._go_on()
+        now = self._station.now()
+        if self._is_cancelled:
+            self._station.broker.discard(self.link, exchange, now)
+            return
+        self._station.broker.release(self.link, exchange, now)
+        if self._location:
+            self._station.send_on(exchange, self._location)
+
+    # ── The end, and time ────────────────────────────────────────────────────────────────────────
+
+    def close(self, reason: str) -> None:
+        """End the connection."""
+        log.info("link closed", link=self.link.name if self.link else "-", peer=self.peer, reason=reason)
+        if self._exchange is not None:
+            self._transport.abort()
+        else:
+            self._closed_at = self._station.now()
+            self._transport.close()
+        self._settle()
+
+    def fence(self) -> None:
+        """Cut the link off; instances of peers are made up by us, so this does not happen."""
+        self._drop("its worker has registered again")
+
+    def beat(self, now: float) -> None:
+        """End a connection that does not register, or does not close; LRWP/1 and LRWP/2 have no heartbeat."""
+        if self.link is None:
+            self._stranger.beat(now)
+        elif self._transport.is_closing() and now - self._closed_at > CLOSING_TIME:
+            self._transport.abort()
+
+
+def _length(exchange: Exchange) -> int:
+    return len(exchange.content) if exchange.body is None else exchange.body.length
+
+
+def _environment(exchange: Exchange, prefix: str) -> Iterator[tuple[bytes, bytes]]:
+    """Yield what a CGI program finds in its environment (RFC 3875 §4.1)."""
+    fields = read_cgi_head(exchange.head)
+    path, _, query = exchange.target.partition(b"?")
+    decoded = unquote_to_bytes(path).decode("latin-1")
+    if prefix.startswith("."):
+        script_name, path_info = decoded, ""
+    else:
+        script_name, path_info = split_path(decoded, prefix.encode().decode("latin-1"))
+    port = _PORT.search(fields.get("HTTP_HOST", ""))
+    address = "" if exchange.peer == "unix:" else exchange.peer.rpartition(":")[0].strip("[]")
+    variables = {
+        "GATEWAY_INTERFACE": "CGI/1.1",
+        "SERVER_SOFTWARE": "LRWP",
+        "SERVER_PROTOCOL": "HTTP/1.0",
+        "SERVER_NAME": exchange.host,
+        "SERVER_PORT": port[1] if port else {"https": "443"}.get(exchange.scheme, "80"),
+        "REQUEST_METHOD": exchange.method,
+        "SCRIPT_NAME": script_name,
+        "PATH_INFO": path_info,
+        "REMOTE_ADDR": address,
+        "REMOTE_HOST": address,
+        "REMOTE_USER": "-",
+        "AUTH_TYPE": "",
+        "CONTENT_TYPE": "",
+        "HTTPS": "on" if exchange.scheme == "https" else "off",
+        **fields,
+        "CONTENT_LENGTH": str(_length(exchange) or ""),
+    }
+    if query:
+        variables["QUERY_STRING"] = query.decode("latin-1")
+    for name, value in variables.items():
+        yield re.sub(r"[^A-Z0-9]", "_", name).encode(), value.encode("latin-1", "replace")
