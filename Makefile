@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench docs lock clean
+.PHONY: help run test chaos check bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -18,6 +18,10 @@ run: $(VENV)/ready ## start the demo: a dispatcher and its workers; Ctrl-C stops
 test: $(VENV)/ready ## run all tests
 	@.ci/debian
 	@$(BIN)/python -m pytest -q
+
+chaos: $(VENV)/ready ## strike a loaded system with every fault, and hold what clients saw against what was done
+	@.ci/debian
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(VENV)/ready ## lint, format, types and import contracts
 	@$(BIN)/ruff check
