@@ -12,9 +12,9 @@ from dispatcher.classic import ClassicConnection
 from dispatcher.keyring import explain
 from dispatcher.stranger import CLOSING_TIME, Stranger
 from protocol import limits
+from protocol.dispatcher_end import DispatcherEnd
 from protocol.errors import HeaderError, RejectedError, RemoteProtocolError
 from protocol.heads import read_response_head
-from protocol.link import DispatcherEnd
 from protocol.registration import RegistrationError, read_registration
 
 if TYPE_CHECKING:

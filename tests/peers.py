@@ -9,8 +9,8 @@ import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from protocol.link import WorkerEnd
 from protocol.registration import Claim, Registration, prove
+from protocol.worker_end import WorkerEnd
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protocol import limits
 from protocol.errors import LrwpError, RejectedError, RemoteProtocolError
-from protocol.link import WorkerEnd
 from protocol.registration import Registration, prove
+from protocol.worker_end import WorkerEnd
 from worker.body import LinkBody
 from worker.exchange import Exchange
 

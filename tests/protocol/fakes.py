@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from protocol import limits
+from protocol.dispatcher_end import DispatcherEnd
 from protocol.frames import encode_frame
-from protocol.link import DispatcherEnd, WorkerEnd
 from protocol.registration import Claim, Registration, prove
+from protocol.worker_end import WorkerEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgpack
 
 from protocol import limits
+from protocol.dispatcher_end import DispatcherEnd
 from protocol.frames import PREFIX, encode_frame
-from protocol.link import DispatcherEnd, WorkerEnd
 from protocol.registration import Claim, Registration
+from protocol.worker_end import WorkerEnd
 from tests.protocol.fakes import Diary
 
 

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from protocol import limits
 from protocol import messages as m
+from protocol.dispatcher_end import DispatcherEnd
 from protocol.errors import LocalProtocolError, RemoteProtocolError
-from protocol.link import TRANSITIONS, DispatcherEnd, State, WorkerEnd
+from protocol.link import TRANSITIONS, State
 from protocol.messages import SCHEMA, Side
+from protocol.worker_end import WorkerEnd
 from tests.protocol.dialogues import DIALOGUES, PAGE
 from tests.protocol.fakes import (
     ARRIVES,

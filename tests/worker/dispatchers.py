@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from protocol.addresses import Address
-from protocol.link import DispatcherEnd
+from protocol.dispatcher_end import DispatcherEnd
 
 if TYPE_CHECKING:
     from types import TracebackType
