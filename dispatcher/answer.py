@@ -14,6 +14,9 @@ BODYLESS: Final = frozenset({204, 304})
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 """The interim answer that every HTTP/1.1 client understands."""
 
+_TEMPORARY: Final = frozenset({503, 507})
+"""Statuses of refusals that soon may not be repeated."""
+
 CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 CLOSE: Final = b"Connection: close\r\n"
 KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
@@ -85,6 +88,8 @@ def _phrase(status: int) -> str:
 def write_refusal(status: int, reason: str, method: str, date: bytes) -> bytes:
     """Return the whole answer to a request that is not served; the connection ends with it."""
     fields, page = error_page(status, reason)
+    if status in _TEMPORARY:
+        fields += b"Retry-After: 5\r\n"
     field, length = frame(status, method, 1, None, len(page))
     return write_head(status, ResponseHead(fields, None, False, False), field, date, CLOSE) + page[:length]
 

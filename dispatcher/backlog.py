@@ -10,6 +10,7 @@ from dispatcher.spool import Spool
 
 if TYPE_CHECKING:
     from dispatcher.static import FileAnswer
+    from dispatcher.storage import Storage
 
 PORTION: Final = 64 * 1024
 """Bytes that are taken and given to a client in one go: as many as a transport takes before it says stop."""
@@ -30,26 +31,31 @@ class Source(Protocol):
 
 
 class Backlog:
-    """What a worker has sent and the client has not taken yet: in memory up to a bound, then in a file.
+    """What a worker has sent and the client has not taken yet: in memory while there is room, then in a file.
 
     Once there is a file, everything goes through it until it has been read to its end: so the order is kept,
     and each time the client catches up the file is given back.
 
     Args:
-        memory: how many bytes may wait in memory.
+        storage: the room that all backlogs share.
 
     Attributes:
         length: how many bytes wait.
     """
 
-    __slots__ = ("_file", "_memory", "_offset", "_pieces", "length")
+    __slots__ = ("_file", "_offset", "_pieces", "_storage", "length")
 
-    def __init__(self, memory: int) -> None:
-        self._memory = memory
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._pieces: deque[bytes] = deque()
         self._file: Spool | None = None
         self._offset = 0
         self.length = 0
+
+    @property
+    def is_in_file(self) -> bool:
+        """Whether a file was needed."""
+        return self._file is not None
 
     def append(self, data: bytes) -> None:
         """Add what the worker sent.
@@ -57,14 +63,18 @@ class Backlog:
         Raises:
             OSError: there is no room for it.
         """
-        if self._file is None and self.length + len(data) > self._memory:
-            self._file = Spool(0)
+        if self._file is None and not self._fits(len(data)):
+            self._file = Spool(self._storage, 0)
             self._offset = 0
         if self._file is None:
             self._pieces.append(data)
         else:
             self._file.append(data)
         self.length += len(data)
+
+    def _fits(self, size: int) -> bool:
+        """Take room in memory, if it is there."""
+        return self.length + size <= self._storage.body_memory and self._storage.memory.take(size)
 
     def take(self) -> bytes:
         """Return the next portion, b"" if there is none now."""
@@ -78,6 +88,7 @@ class Backlog:
         while self._pieces and size + len(self._pieces[0]) <= PORTION:
             size += len(self._pieces[0])
             pieces.append(self._pieces.popleft())
+        self._storage.memory.give_back(size)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _take_from_file(self) -> bytes:
@@ -92,6 +103,7 @@ class Backlog:
 
     def close(self) -> None:
         """Drop everything."""
+        self._storage.memory.give_back(sum(map(len, self._pieces)))
         self._pieces.clear()
         self.length = 0
         if self._file is not None:

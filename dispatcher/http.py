@@ -92,6 +92,7 @@ class HttpConnection(asyncio.Protocol):
         "_reply",
         "_scheme",
         "_steps",
+        "_taken",
         "_transport",
         "_watch",
         "deadline",
@@ -109,7 +110,8 @@ class HttpConnection(asyncio.Protocol):
         self._steps = steps
         self._transport: asyncio.Transport
         self._phase = _ARRIVAL if steps else _REQUEST
-        self._intake = Intake(site.limits)
+        self._intake = Intake(site.limits, site.storage)
+        self._taken = 0  # bytes of memory that the body of the request in hand takes
         self._exchange: Exchange | None = None
         self._reply: Reply | None = None
         self._last = False  # whether the connection ends with this answer
@@ -169,7 +171,8 @@ class HttpConnection(asyncio.Protocol):
         elif self._phase is _LINGER:
             self.deadline = min(self.site.now() + LINGER, self._end_at)
         elif not self._last:  # what follows the last request is not read: RFC 9112 §9.6
-            self._intake.keep(data)
+            if not self._intake.keep(data):
+                self._last = True
             if len(self._intake) > AHEAD and not self._held:
                 self._held = True
                 self._transport.pause_reading()
@@ -195,6 +198,8 @@ class HttpConnection(asyncio.Protocol):
 
     def _submit(self, request: Request) -> None:
         head, block, content, body = request
+        if content:
+            self._taken = len(content)
         self._phase = _ANSWER
         self._watch = None
         self.deadline = NEVER
@@ -266,8 +271,15 @@ class HttpConnection(asyncio.Protocol):
         self._reply = None
         if exchange.body is not None:
             exchange.body.close()
+        if self._taken:
+            self._give_back()
         self.site.finished(exchange, reply.status, reply.sent)
         self._go_on()
+
+    def _give_back(self) -> None:
+        """Give back the memory of a body that is needed no more."""
+        self.site.storage.memory.give_back(self._taken)
+        self._taken = 0
 
     def _go_on(self) -> None:
         """Look at the next request, once the client has taken the last answer; or end."""
@@ -336,6 +348,7 @@ class HttpConnection(asyncio.Protocol):
         self._intake.close()
         exchange, reply = self._exchange, self._reply
         self._exchange = self._reply = None
+        self._give_back()
         if exchange is not None and reply is not None:
             self.site.abandon(exchange)
             if exchange.body is not None:

@@ -11,6 +11,7 @@ from dispatcher.framing import BadRequest
 if TYPE_CHECKING:
     from dispatcher.framing import RequestHead
     from dispatcher.settings import Limits
+    from dispatcher.storage import Room
 
 EMPTY_LINES: Final = 8
 """Empty lines before a request that are skipped, as RFC 9112 §2.2 wants; a client that sends more is not
@@ -30,14 +31,23 @@ class Inbox:
     A head that arrives whole is read where it is. One that comes in pieces is looked at with its first piece
     and whenever a line is complete, so that a head of single bytes costs no more for each than one of lines.
 
+    The beginning of a head is always kept. What is sent ahead of an answer is kept while there is room; where
+    there is none, the connection ends with that answer, for which a client that sends ahead must be ready
+    (RFC 9112 §9.3.2).
+
+    Args:
+        memory: the room that all inboxes share.
+
     Attributes:
         has_begun: whether a part of a head has come and the rest is awaited.
         has_just_begun: whether that is new with the last call.
     """
 
-    __slots__ = ("_bytes", "_searched", "_skipped", "has_begun", "has_just_begun")
+    __slots__ = ("_bytes", "_memory", "_searched", "_skipped", "_taken", "has_begun", "has_just_begun")
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Room) -> None:
+        self._memory = memory
+        self._taken = 0  # bytes of that room
         self._bytes = bytearray()
         self._searched = 0  # no head ends before here
         self._skipped = 0  # empty lines since the last request
@@ -47,9 +57,18 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._bytes)
 
-    def add(self, data: bytes) -> None:
-        """Keep ``data`` for later."""
+    def add(self, data: bytes) -> bool:
+        """Keep ``data`` for later; False if there is no room for it."""
+        if not self._memory.take(len(data)):
+            return False
+        self._taken += len(data)
         self._bytes += data
+        return True
+
+    def _count(self) -> None:
+        """Take or give back room, so that it is as much as is kept."""
+        self._memory.used += len(self._bytes) - self._taken
+        self._taken = len(self._bytes)
 
     def take(self, data: bytes) -> bytes:
         """Return all that is kept, and ``data`` behind it."""
@@ -57,11 +76,13 @@ class Inbox:
             return data
         taken = bytes(self._bytes) + data
         self._bytes.clear()
+        self._count()
         return taken
 
     def clear(self) -> None:
         """Drop everything."""
         self._bytes.clear()
+        self._count()
         self._searched = 0
         self.has_begun = False
 
@@ -90,13 +111,18 @@ class Inbox:
                 del blank, kept[:end]  # the match holds the buffer, which cannot be cut then
             else:
                 kept += buffer[end:]
+            self._count()
         self._searched = self._skipped = 0
         self.has_begun = False
         try:
-            return framing.read_head(raw, limits)
+            head = framing.read_head(raw, limits)
         except BadRequest as error:
             error.line = _first_line(raw)
             raise
+        if kept and not head.length and self._memory.used > self._memory.most:
+            self.clear()
+            return head._replace(keep_alive=False)
+        return head
 
     def _skip_empty_lines(self, buffer: bytes | bytearray) -> bytes | bytearray:
         count = 0
@@ -124,6 +150,7 @@ class Inbox:
             raise
         if buffer is not self._bytes:
             self._bytes += buffer
+        self._count()
         self._searched = max(len(self._bytes) - 3, 0)
         self.has_just_begun = has_begun and not self.has_begun
         self.has_begun = has_begun

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dispatcher.framing import BadRequest
 from dispatcher.inbox import Inbox
+from dispatcher.storage import Storage
 from dispatcher.upload import Upload
 
 if TYPE_CHECKING:
@@ -25,13 +26,15 @@ class Intake:
 
     Attributes:
         limits: what one request may use.
+        storage: where what has come waits.
     """
 
-    __slots__ = ("_inbox", "_upload", "limits")
+    __slots__ = ("_inbox", "_upload", "limits", "storage")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, storage: Storage | None = None) -> None:
         self.limits = limits
-        self._inbox = Inbox()
+        self.storage = Storage(limits) if storage is None else storage
+        self._inbox = Inbox(self.storage.memory)
         self._upload: Upload | None = None
 
     def __len__(self) -> int:
@@ -58,9 +61,9 @@ class Intake:
         """Whether the client waits for a 100 before it sends the body of which nothing has come."""
         return self._upload is not None and self._upload.head.expects_continue and self._upload.is_untouched
 
-    def keep(self, data: bytes) -> None:
-        """Keep ``data`` for the next request."""
-        self._inbox.add(data)
+    def keep(self, data: bytes) -> bool:
+        """Keep ``data`` for the next request; False if there is no room: then it is dropped."""
+        return self._inbox.add(data)
 
     def next_request(self, data: bytes) -> Request | None:
         """Return the next request of what is kept and ``data`` behind it, None if more must come.
@@ -74,7 +77,7 @@ class Intake:
                 return None
             if not head.length:
                 return head, head.block, b"", None
-            self._upload = Upload(head, self.limits)
+            self._upload = Upload(head, self.limits, self.storage)
             data = b""
         try:
             return self._go_on(self._upload, self._inbox.take(data))
@@ -91,9 +94,11 @@ class Intake:
             raise BadRequest(507, "There is no room to store the request's body.") from None
         if rest is None:
             return None
-        self._inbox.add(rest)
+        head = upload.head
+        if rest and not self._inbox.add(rest):
+            head = head._replace(keep_alive=False)
         self._upload = None
-        return upload.head, *upload.finish()
+        return head, *upload.finish()
 
     def complain(self, status: int, reason: str) -> BadRequest:
         """Return what is wrong with a request of which too little has come."""

@@ -1,7 +1,8 @@
 """Replies: the client's side of one exchange, through which its answer goes out.
 
 A worker gives its answer as fast as it can, and what a slow client does not take waits here. Only a streaming
-worker is held up, so that it never runs far ahead of what somebody sees.
+worker is held up, so that it never runs far ahead of what somebody sees; any other is when the room for what
+waits comes to its end.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ class Reply:
         """Keep what the client does not take yet; False if there is no room."""
         if not isinstance(self._source, Backlog):
             assert self._outlet is not None  # noqa: S101 - the caller has looked
-            self._source = Backlog(self._outlet.site.limits.body_memory)
+            self._source = Backlog(self._outlet.site.storage)
         try:
             self._source.append(data)
         except OSError:
@@ -201,10 +202,14 @@ class Reply:
         outlet, source = self._outlet, self._source
         if outlet is None or not (outlet.paused or source is not None):
             return False
-        if not self._streaming and not (isinstance(source, Backlog) and source.length > FAR_BEHIND):
+        if not self._streaming and not (isinstance(source, Backlog) and self._is_too_long(outlet, source)):
             return False
         self._resume = resume
         return True
+
+    def _is_too_long(self, outlet: Outlet, backlog: Backlog) -> bool:
+        """Whether a backlog must not grow: it would be cut off where no room is left at all."""
+        return backlog.length > FAR_BEHIND or (backlog.is_in_file and outlet.site.storage.disk.is_scarce)
 
     # ── What the connection says ─────────────────────────────────────────────────────────────────
 

@@ -31,6 +31,16 @@ class Limits:
         "Part of a body, in either direction, that is kept in memory; the rest goes to a temporary file.",
         default=Size(256 * 1024),
     )
+    memory: Size = setting(
+        "Most bytes of all bodies together, in both directions, that are kept in memory; above it, they go to"
+        " temporary files at once.",
+        default=Size(256 * 1024**2),
+    )
+    disk: Size = setting(
+        "Most bytes in all temporary files together; a request whose body is above it is answered 507, and a"
+        " worker waits for its client before that.",
+        default=Size(8 * 1024**3),
+    )
     head_timeout: Duration = setting(
         "Time for a request's head to arrive once it has begun; a slower one is answered 408.",
         default=Duration(10),

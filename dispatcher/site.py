@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from dispatcher.framing import BadRequest
     from dispatcher.http import HttpConnection
     from dispatcher.settings import Limits
+    from dispatcher.storage import Storage
 
 
 class Site(Protocol):
@@ -16,9 +17,11 @@ class Site(Protocol):
 
     Attributes:
         limits: what one client may use.
+        storage: what all of them may use together.
     """
 
     limits: Limits
+    storage: Storage
 
     @property
     def date(self) -> bytes:

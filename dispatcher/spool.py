@@ -1,10 +1,14 @@
-"""Spools: bytes that wait, in memory up to a bound, above it in an unlinked temporary file."""
+"""Spools: bytes that wait, in memory as long as there is room, then in an unlinked temporary file."""
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dispatcher.storage import Storage
 
 
 def temporary_file() -> IO[bytes]:
@@ -22,15 +26,17 @@ class Spool:
     """Bytes that are appended at the end and read from anywhere.
 
     Args:
-        memory: how many bytes are kept in memory.
+        storage: the room that all spools share.
+        memory: how many bytes of this one are kept in memory at most.
 
     Attributes:
         length: how many bytes it holds.
     """
 
-    __slots__ = ("_file", "_memory", "_pieces", "length")
+    __slots__ = ("_file", "_memory", "_pieces", "_storage", "length")
 
-    def __init__(self, memory: int) -> None:
+    def __init__(self, storage: Storage, memory: int) -> None:
+        self._storage = storage
         self._memory = memory
         self._pieces: bytearray | None = bytearray()
         self._file: IO[bytes] | None = None
@@ -45,18 +51,42 @@ class Spool:
         """Add ``data`` at the end.
 
         Raises:
-            OSError: the temporary file cannot be written.
+            OSError: the temporary file cannot be written, or the room in such files is used up.
         """
-        if self._pieces is None:
-            _write(self._opened(), data, self.length)
-        elif self.length + len(data) <= self._memory:
+        size = len(data)
+        if (
+            self._pieces is not None
+            and self.length + size <= self._memory
+            and self._storage.memory.take(size)
+        ):
             self._pieces += data
         else:
+            if self._pieces is not None:
+                self._leave_memory(self._pieces)
+            self._write(data, self.length)
+        self.length += size
+
+    def _leave_memory(self, pieces: bytearray) -> None:
+        if self._file is None:
             self._file = temporary_file()
-            _write(self._file, self._pieces, 0)
-            _write(self._file, data, self.length)
-            self._pieces = None
-        self.length += len(data)
+        self._write(pieces, 0)
+        self._pieces = None
+        self._storage.memory.give_back(len(pieces))
+
+    def _write(self, data: bytes | bytearray, offset: int) -> None:
+        """Write all of ``data``: on a disk that becomes full, pwrite() first writes a part of it."""
+        number = self._opened().fileno()
+        disk = self._storage.disk
+        if not disk.take(len(data)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        try:
+            with memoryview(data) as view:
+                written = 0
+                while written < len(view):
+                    written += os.pwrite(number, view[written:], offset + written)
+        except OSError:
+            disk.give_back(len(data))
+            raise
 
     def read(self, offset: int, size: int) -> bytes:
         """Return up to ``size`` bytes from ``offset`` on; none only at the end.
@@ -77,15 +107,11 @@ class Spool:
 
     def close(self) -> None:
         """Give memory and disk space back; nothing can be read after this."""
-        self._pieces = None
+        if self._pieces is not None:
+            self._storage.memory.give_back(len(self._pieces))
+            self._pieces = None
+        elif self._file is not None:
+            self._storage.disk.give_back(self.length)
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def _write(file: IO[bytes], data: bytes | bytearray, offset: int) -> None:
-    """Write all of ``data``: on a disk that becomes full, pwrite() first writes a part of it."""
-    with memoryview(data) as view:
-        written = 0
-        while written < len(view):
-            written += os.pwrite(file.fileno(), view[written:], offset + written)

@@ -11,10 +11,11 @@ from dispatcher.spool import Spool
 if TYPE_CHECKING:
     from dispatcher.framing import RequestHead
     from dispatcher.settings import Limits
+    from dispatcher.storage import Storage
 
 
 class Upload:
-    """Collects a body, in memory as far as the limits allow, then in a temporary file.
+    """Collects a body, in memory as long as there is room, then in a temporary file.
 
     Attributes:
         head: the head of its request.
@@ -22,11 +23,11 @@ class Upload:
 
     __slots__ = ("_chunks", "_left", "_spool", "head")
 
-    def __init__(self, head: RequestHead, limits: Limits) -> None:
+    def __init__(self, head: RequestHead, limits: Limits, storage: Storage) -> None:
         self.head = head
         self._left = head.length
         self._chunks = ChunkedBody(limits.body) if head.length == CHUNKED else None
-        self._spool = Spool(limits.body_memory)
+        self._spool = Spool(storage, storage.body_memory)
 
     @property
     def is_untouched(self) -> bool:
@@ -53,7 +54,8 @@ class Upload:
     def finish(self) -> tuple[bytes, bytes, Spool | None]:
         """Return the header block, and the body: its bytes if they are in memory, else where they are.
 
-        The block of a chunked request says how long the body turned out to be.
+        The block of a chunked request says how long the body turned out to be. The room that the body takes,
+        in memory or on disk, is the caller's to give back.
         """
         spool = self._spool
         block = self.head.block

@@ -16,6 +16,7 @@ import uvloop
 
 from dispatcher.http import HttpConnection
 from dispatcher.settings import Limits
+from dispatcher.storage import Storage
 from protocol.heads import ResponseHead, read_response_head
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class FakeSite:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
+        self.storage = Storage(self.limits)
         self.date = DATE
         self.closing = False
         self.time = 1000.0

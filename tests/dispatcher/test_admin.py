@@ -82,6 +82,7 @@ def test_the_status_of_a_dispatcher_without_workers(house: House, admin: Browser
             "state": "serving",
             "uptime": 12.5,
             "http": {"address": "127.0.0.1:8080", "connections": 0, "requests": 0},
+            "bodies": {"memory": 0, "disk": 0},
             "gate": {"strangers": 0, "refused": 0, "turned_away": 0, "recently": {}},
             "applications": [
                 {

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.backlog import PORTION, Backlog, FilePart
+from dispatcher.settings import Limits
 from dispatcher.static import FileAnswer
+from dispatcher.storage import Storage
+from protocol.settings import Size
+
+
+def a_backlog(memory: int) -> Backlog:
+    return Backlog(Storage(Limits(body_memory=Size(memory))))
 
 
 def open_files() -> int:
@@ -16,7 +23,7 @@ def open_files() -> int:
 
 
 def test_what_waits_comes_out_in_order_and_small_pieces_together():
-    backlog = Backlog(100)
+    backlog = a_backlog(100)
     for piece in (b"a", b"b", b"c"):
         backlog.append(piece)
     assert backlog.length == 3
@@ -25,7 +32,7 @@ def test_what_waits_comes_out_in_order_and_small_pieces_together():
 
 
 def test_long_pieces_come_out_one_by_one():
-    backlog = Backlog(10 * PORTION)
+    backlog = a_backlog(10 * PORTION)
     backlog.append(bytes(PORTION))
     backlog.append(b"x")
     assert [len(backlog.take()) for _ in range(3)] == [PORTION, 1, 0]
@@ -33,7 +40,7 @@ def test_long_pieces_come_out_one_by_one():
 
 def test_what_does_not_fit_waits_in_a_file_that_is_given_back():
     before = open_files()
-    backlog = Backlog(4)
+    backlog = a_backlog(4)
     for piece in (b"abcd", b"ef", b"g"):
         backlog.append(piece)
     assert (backlog.length, open_files()) == (7, before + 1)
@@ -47,7 +54,7 @@ def test_what_does_not_fit_waits_in_a_file_that_is_given_back():
 
 def test_what_is_dropped_leaves_nothing():
     before = open_files()
-    backlog = Backlog(1)
+    backlog = a_backlog(1)
     backlog.append(b"a")
     backlog.append(b"bc")
     backlog.close()
@@ -56,7 +63,7 @@ def test_what_is_dropped_leaves_nothing():
 
 @given(st.integers(0, 20), st.lists(st.binary(min_size=1, max_size=9) | st.none(), max_size=40))
 def test_nothing_is_lost_or_exchanged_whenever_it_is_taken(memory, steps):
-    backlog, given_, taken = Backlog(memory), b"", b""
+    backlog, given_, taken = a_backlog(memory), b"", b""
     for step in steps:
         if step is None:
             taken += backlog.take()
@@ -97,3 +104,42 @@ def test_an_answer_without_a_file_has_no_part():
     part = FilePart(FileAnswer(404, b"", None, 0, 5, b"hello"))
     assert part.take() == b""
     part.close()
+
+
+# ── The room that all share ──────────────────────────────────────────────────────────────────────
+
+
+def used(storage: Storage) -> tuple[int, int]:
+    return storage.memory.used, storage.disk.used
+
+
+def test_where_memory_is_used_up_a_backlog_goes_to_a_file_at_once():
+    storage = Storage(Limits(memory=Size(10), disk=Size(20)))
+    first, second = Backlog(storage), Backlog(storage)
+    first.append(b"012345678")
+    second.append(b"ab")
+    assert (first.is_in_file, second.is_in_file, used(storage)) == (False, True, (9, 2))
+    assert first.take() == b"012345678"
+    assert second.take() == b"ab"
+    assert used(storage) == (0, 0)
+
+
+def test_what_is_dropped_gives_its_room_back():
+    storage = Storage(Limits(memory=Size(10), disk=Size(20)))
+    backlog = Backlog(storage)
+    for piece in (b"01234", b"56789", b"abcde"):
+        backlog.append(piece)
+    assert used(storage) == (10, 5)
+    backlog.close()
+    backlog.close()
+    assert used(storage) == (0, 0)
+
+
+def test_where_files_are_used_up_too_it_is_an_error():
+    storage = Storage(Limits(memory=Size(0), disk=Size(4)))
+    backlog = Backlog(storage)
+    backlog.append(b"abc")
+    with pytest.raises(OSError, match="No space left"):
+        backlog.append(b"de")
+    backlog.close()
+    assert used(storage) == (0, 0)

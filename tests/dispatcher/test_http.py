@@ -866,6 +866,52 @@ def test_where_there_is_no_room_for_an_upload_that_request_alone_fails(
     assert serving.ask(a_post(PIECE * 8)).status == 200
 
 
+def used(site: FakeSite) -> tuple[int, int]:
+    return site.storage.memory.used, site.storage.disk.used
+
+
+@pytest.mark.parametrize("size", [100, len(PIECE) * 8])
+@pytest.mark.parametrize("leaves", [False, True])
+def test_the_room_of_a_body_is_given_back_with_the_answer_or_when_the_client_leaves(
+    site: FakeSite, serving: Serving, client: Client, size: int, leaves: bool
+) -> None:
+    site.handler = later
+    client.send(a_post(bytes(size)))
+    exchange = serving.next_exchange()
+    assert serving.do(used, site) == ((size, 0) if size == 100 else (0, size))
+    if leaves:
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+    else:
+        serving.respond(exchange, b"thanks")
+        assert client.answer().body == b"thanks"
+    serving.until(lambda: used(site) == (0, 0))
+
+
+def test_what_is_sent_ahead_where_no_room_is_left_is_not_served_and_the_connection_ends() -> None:
+    site = FakeSite(Limits(memory=Size(0)))
+    site.handler = later
+    with Serving(site) as serving, serving.connect() as client:
+        client.send(GET % 1)
+        exchange = serving.next_exchange()
+        client.send(GET % 2)
+        connection = the_connection(serving)
+        serving.until(lambda: connection._last)
+        serving.respond(exchange, b"one")
+        (answer,) = client.answers()
+        assert (answer.body, answer.fields["connection"]) == (b"one", "close")
+        client.close()
+        serving.until(lambda: not site.connections)
+        assert used(site) == (0, 0)
+
+
+def test_so_it_is_when_it_comes_in_one_piece() -> None:
+    with Serving(FakeSite(Limits(memory=Size(0)))) as serving, serving.connect() as client:
+        client.send(GET % 1 + GET % 2 + GET % 3)
+        (answer,) = client.answers()
+        assert (answer.body, answer.fields["connection"]) == (b"GET /1 ", "close")
+
+
 # ── Slow clients ─────────────────────────────────────────────────────────────────────────────────
 
 

@@ -6,6 +6,7 @@ from dispatcher import framing
 from dispatcher.framing import BadRequest, RequestHead
 from dispatcher.inbox import EMPTY_LINES, LOGGED, Inbox
 from dispatcher.settings import Limits
+from dispatcher.storage import Room
 from protocol.settings import Size
 
 LIMITS = Limits()
@@ -14,7 +15,7 @@ GET = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
 
 @pytest.fixture
 def inbox() -> Inbox:
-    return Inbox()
+    return Inbox(Room(1_000_000))
 
 
 def refuse(inbox: Inbox, data: bytes, limits: Limits = LIMITS) -> BadRequest:
@@ -111,3 +112,47 @@ def test_or_dropped(inbox):
     inbox.clear()
     assert (len(inbox), inbox.has_begun) == (0, False)
     assert target(inbox.next_head(GET % 1, LIMITS)) == b"/1"
+
+
+# The room that all share
+
+
+def test_all_that_is_kept_is_counted_and_given_back():
+    room = Room(1000)
+    inbox = Inbox(room)
+    assert inbox.next_head(b"GET / HT", LIMITS) is None
+    assert room.used == 8
+    assert inbox.next_head(b"TP/1.1\r\nHost: a\r\n\r\nGET /2", LIMITS).keep_alive
+    assert room.used == len(inbox) == 6
+    assert inbox.add(b" HTTP/1.1\r\n")
+    assert room.used == len(inbox) == 17
+    assert inbox.take(b"x") == b"GET /2 HTTP/1.1\r\nx"
+    assert room.used == 0
+    inbox.add(b"abc")
+    inbox.clear()
+    assert room.used == 0
+
+
+def test_where_no_room_is_left_the_beginning_of_a_head_is_kept_all_the_same():
+    room = Room(4)
+    inbox = Inbox(room)
+    assert inbox.next_head(b"\r\nGET / HTTP/1.1\r\n", LIMITS) is None
+    assert room.used == 16
+    head = inbox.next_head(b"Host: a\r\n\r\n", LIMITS)
+    assert (head.target, head.keep_alive, room.used) == (b"/", True, 0)
+
+
+def test_but_what_is_sent_ahead_is_dropped_and_the_request_before_it_is_the_last():
+    room = Room(4)
+    inbox = Inbox(room)
+    assert not inbox.next_head(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /2", LIMITS).keep_alive
+    assert (len(inbox), room.used) == (0, 0)
+    assert not inbox.add(b"GET /2")
+    assert (len(inbox), room.used) == (0, 0)
+
+
+def test_a_body_that_comes_with_its_head_is_not_sent_ahead():
+    inbox = Inbox(Room(4))
+    head = inbox.next_head(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabcdef", LIMITS)
+    assert head.keep_alive
+    assert inbox.take(b"") == b"abcdef"

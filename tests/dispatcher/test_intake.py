@@ -95,6 +95,34 @@ def test_what_cannot_be_stored_is_refused(intake, monkeypatch, number, status):
     assert (error.status, error.line) == (status, b"POST /p HTTP/1.1")
 
 
+def test_a_body_that_the_room_in_files_does_not_hold_is_refused():
+    intake = Intake(Limits(body_memory=Size(10), disk=Size(20)))
+    error = refuse(intake, POST + b"Content-Length: 21\r\n\r\n" + b"x" * 21)
+    assert (error.status, error.line) == (507, b"POST /p HTTP/1.1")
+    intake.close()
+    assert (intake.storage.memory.used, intake.storage.disk.used) == (0, 0)
+
+
+@pytest.mark.parametrize("size", [5, 15])
+def test_the_room_of_a_body_is_taken_until_its_reader_gives_it_back(intake, size):
+    storage = intake.storage
+    _, _, content, body = intake.next_request(POST + b"Content-Length: %d\r\n\r\n" % size + b"x" * size)
+    assert storage.memory.used == len(content) == (size if body is None else 0)
+    assert storage.disk.used == size - len(content)
+    intake.close()
+    assert storage.memory.used + storage.disk.used == size
+    if body is not None:
+        body.close()
+        assert storage.disk.used == 0
+
+
+def test_what_follows_a_body_is_dropped_where_no_room_is_left():
+    intake = Intake(Limits(memory=Size(8)))
+    head, _, content, _ = intake.next_request(POST + b"Content-Length: 5\r\n\r\nhello" + GET)
+    assert (content, head.keep_alive, len(intake)) == (b"hello", False, 0)
+    assert not intake.keep(GET)
+
+
 def test_a_complaint_names_the_request_that_has_begun(intake):
     intake.next_request(b"GET /half HT")
     error = intake.complain(408, "Too slow.")

@@ -228,6 +228,21 @@ def test_one_of_known_length_is_held_up_too_when_its_client_is_far_behind(outlet
     reply.close()
 
 
+def test_and_when_the_room_in_files_comes_to_its_end(outlet, reply):
+    disk = outlet.site.storage.disk
+    reply.respond(200, a_head("Content-Length: 5000"), b"", False)
+    outlet.paused = True
+    disk.take(disk.most - disk.most // 4)
+    reply.respond_body(b"in memory", False)
+    assert not reply.when_caught_up(lambda: None)
+    reply.respond_body(b"in a file", False)
+    resumed = []
+    assert reply.when_caught_up(lambda: resumed.append(True))
+    outlet.paused = False
+    reply.pump()
+    assert (outlet.body, resumed) == (b"in memoryin a file", [True])
+
+
 def test_a_full_disk_cuts_the_answer_off_and_leaves_nothing(outlet, reply, monkeypatch):
     monkeypatch.setattr(spool, "temporary_file", partial(open, "/dev/full", "r+b", buffering=0))
     before = os.listdir("/proc/self/fd")

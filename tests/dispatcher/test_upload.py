@@ -6,6 +6,7 @@ import pytest
 
 from dispatcher.framing import CHUNKED, BadRequest, RequestHead
 from dispatcher.settings import Limits
+from dispatcher.storage import Storage
 from dispatcher.upload import Upload
 from protocol.settings import Size
 
@@ -14,7 +15,7 @@ LIMITS = Limits(body=Size(100), body_memory=Size(10))
 
 def an_upload(length: int) -> Upload:
     head = RequestHead("POST", b"/", "/", "a", b"Host: a\r\n", length, 1, True, False)
-    return Upload(head, LIMITS)
+    return Upload(head, LIMITS, Storage(LIMITS))
 
 
 def test_a_body_ends_where_its_length_says():
