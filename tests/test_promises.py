@@ -56,6 +56,15 @@ def show_slowly(request):
     time.sleep(1)
     return label
 
+leaked = []
+
+@app.post("/leak")
+def leak(request):
+    record(request.body.decode())
+    leaked.append(b"x" * 1_000_000)
+    time.sleep(0.01)
+    return "leaked"
+
 @app.get("/word")
 def show_word(request):
     return wait_for_word()
@@ -276,6 +285,58 @@ def test_workers_that_serve_a_number_of_requests_are_replaced_and_nothing_is_los
         more(ledger, 1000)
     assert set(ledger.outcomes()) == {"200"}
     assert set(place.done().values()) == {1}
+
+
+class Census:
+    """Looks all the time at which links serve; those that drain are not among them."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.serving: list[set[str]] = []
+        self.draining: list[set[str]] = []
+        self._dispatcher = dispatcher
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Census:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._is_over.is_set():
+            links = self._dispatcher.status()["links"]
+            self.draining.append({link["instance"] for link in links if link["state"] == "draining"})
+            self.serving.append({link["instance"] for link in links if link["state"] != "draining"})
+
+
+@pytest.mark.parametrize("bound", [("--max-requests", "150"), ("--max-age", "300ms")])
+def test_processes_of_a_pool_never_leave_two_at_a_time_and_never_before_their_heirs_are_there(
+    place: Place, bound: tuple[str, str]
+) -> None:
+    place.worker("ONE", "-n", "2", *bound)
+    place.dispatcher.wait_for_links(2)
+    with a_ledger(place.dispatcher.http) as ledger, Census(place.dispatcher) as census:
+        ledger.start(4, post)
+        until(lambda: len(set().union(*census.serving)) >= 6, patience=20)
+    assert set(ledger.outcomes()) == {"200"}
+    assert set(place.done().values()) == {1}
+    assert min(map(len, census.serving)) == 2
+    assert max(map(len, census.draining)) <= 1
+
+
+def test_a_leak_is_stopped_by_a_bound_on_memory(place: Place) -> None:
+    program = place.worker("ONE", "-n", "1", "--max-memory", "100MiB")
+    place.dispatcher.wait_for_links(1)
+    with a_ledger(place.dispatcher.http) as ledger, Census(place.dispatcher) as census:
+        ledger.start(1, lambda number: ("POST", "/pages/leak", b"%d" % number))
+        program.wait_for(r"info worn out +reason=.it has \d+ MiB of memory", patience=20)
+        until(lambda: len(set().union(*census.serving)) >= 2, patience=20)
+    assert set(ledger.outcomes()) == {"200"}
+    assert set(place.done().values()) == {1}
+    assert min(map(len, census.serving)) >= 1
 
 
 # A worker hangs

@@ -6,6 +6,8 @@ A child talks to its parent through a pipe whose number is in ``LRWP_READY_FD``:
     ! SENTENCE                it never will be, and this is why; nothing comes after it
     @ STAMP PATH, a line      its code is from this file, which looked like this before it was read
     ~ SECONDS, a line         it will say so again within this time, as long as it lives
+    ^, a line                 it has served for long enough, and wants somebody to take its place
+    > NEWS, a line            a pool replaces its processes, and this is how it goes
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ class Process:
         promise: seconds within which it has promised the next sign of life; None if there is no new promise.
         due: at which age it has to have given it; None if it has promised nothing.
         is_hung: whether it was killed because it did not give it.
+        is_worn: whether it wants somebody to take its place.
         files: the files that its code is from, and their stamps; whoever has read them empties it.
+        news: what a pool has said about the replacing of its processes; whoever has read it empties it.
         is_overdue: whether it was killed because it did not end in time.
     """
 
@@ -67,9 +71,11 @@ class Process:
         "is_hung",
         "is_overdue",
         "is_ready",
+        "is_worn",
         "label",
         "leads_group",
         "lines",
+        "news",
         "pid",
         "promise",
         "started",
@@ -84,7 +90,9 @@ class Process:
         self.promise: float | None = None
         self.due: float | None = None
         self.is_hung = False
+        self.is_worn = False
         self.files: dict[str, str] = {}
+        self.news: list[str] = []
         self.is_overdue = False
         self.lines = {STDOUT: Lines(), STDERR: Lines()}
         self._report = b""
@@ -96,19 +104,26 @@ class Process:
         """Take in what the child wrote into the pipe for reports."""
         self._report += data
         while self._report and not self._report.startswith(b"!"):
-            if not self._report.startswith((b"@", b"~")):
+            if not self._report.startswith((b"@", b"~", b"^", b">")):
                 self.is_ready = True
                 self._report = self._report[1:]
                 continue
             line, end, rest = self._report.partition(b"\n")
             if not end:  # the rest of it is on the way
                 return
-            if line.startswith(b"~"):
-                self.promise = float(line[1:])
-            else:
-                stamp, _, path = line[1:].partition(b" ")
-                self.files[os.fsdecode(path)] = stamp.decode()
             self._report = rest
+            self._take_line(line[:1], line[1:])
+
+    def _take_line(self, kind: bytes, text: bytes) -> None:
+        if kind == b"~":
+            self.promise = float(text)
+        elif kind == b"^":
+            self.is_worn = True
+        elif kind == b">":
+            self.news.append(text.strip().decode(errors="replace"))
+        else:
+            stamp, _, path = text.partition(b" ")
+            self.files[os.fsdecode(path)] = stamp.decode()
 
     @property
     def failure(self) -> str:
@@ -134,6 +149,19 @@ def tell_promise(report: int, seconds: float) -> None:
     """Promise our parent, through the pipe with this number, another sign of life within so many seconds."""
     with suppress(OSError):  # as above
         os.write(report, b"~%.3f\n" % seconds)
+
+
+def tell_wear(report: int) -> None:
+    """Tell our parent, through the pipe with this number, that somebody should take our place."""
+    with suppress(OSError):  # as above
+        os.write(report, b"^\n")
+
+
+def tell_news(report: int, news: str) -> None:
+    """Tell our parent, through the pipe with this number, how the replacing of our processes goes."""
+    with suppress(OSError):  # as above
+        # All of it at once, as a pipe takes up to 4096 bytes, and in one line.
+        os.write(report, b"> %s\n" % " ".join(news.split()).encode(errors="replace")[:2000])
 
 
 def describe_end(code: int) -> str:

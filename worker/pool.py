@@ -4,29 +4,30 @@ The parent never imports the application, so each process that it starts runs th
 does about a process that ended::
 
     exit code 0         retired: it has done what it was there for, and nobody takes its place
-    RECYCLE             it has served its number of requests: replaced at once
+    RECYCLE             it has served for long enough: replaced at once
     HUNG                a request hung in it: replaced at once
     anything else       replaced: at once, or after a back-off if it died within seconds of its start
 
 SIGTERM and SIGINT drain, a second SIGINT kills, SIGHUP replaces the processes one after another. In
-development mode a file that changes does the same as SIGHUP.
+development mode a file that changes does the same as SIGHUP. A process that has served for long enough says
+so, and serves on until it is replaced.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from protocol.errors import LrwpError
 from worker.backoff import Backoff
-from worker.child import READY_FD, SIGNS_FD, Process, describe_end, tell_file
+from worker.child import READY_FD, SIGNS_FD, Process, describe_end, tell_file, tell_news
 from worker.output import Output
+from worker.renewal import Place, Renewal
 from worker.supervision import Supervisor
 from worker.watching import Imports, Watch
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from worker.settings import WorkerSettings
 
 RECYCLE: Final = 75
-"""Exit code of a process that has served its number of requests; <sysexits.h> has it for "try again"."""
+"""Exit code of a process that has served for long enough; <sysexits.h> has it for "try again"."""
 
 HUNG: Final = 70
 """Exit code of a process in which a request hangs; <sysexits.h> has it for an internal error."""
@@ -86,47 +87,6 @@ def name_processes(settings: WorkerSettings) -> list[str]:
     return [*settings.label, *(f"{name}-{number}" for number in range(len(settings.label) + 1, count + 1))]
 
 
-class Place:
-    """One of the pool's places.
-
-    Attributes:
-        label: what its process is called.
-        process: the process that fills it; None between two of them.
-        backoff: what it has seen of early deaths.
-        is_retired: whether its process did what it was there for.
-        failure: why its first process could not start.
-    """
-
-    __slots__ = ("backoff", "failure", "is_retired", "label", "process")
-
-    def __init__(self, label: str, backoff: Backoff) -> None:
-        self.label = label
-        self.backoff = backoff
-        self.process: Process | None = None
-        self.is_retired = False
-        self.failure = ""
-
-    def __repr__(self) -> str:
-        return f"<Place {self.label}, {'retired' if self.is_retired else self.process}>"
-
-    @property
-    def is_served(self) -> bool:
-        """Whether there is nothing to wait for: its process is ready, or has done all that it was to do."""
-        return self.is_retired or (self.process is not None and self.process.is_ready)
-
-
-class Succession(NamedTuple):
-    """A process that is being replaced while it still serves.
-
-    Attributes:
-        place: whose process is replaced.
-        heir: the process that will take its place once it is ready.
-    """
-
-    place: Place
-    heir: Process
-
-
 class Pool:
     """Supervises the processes of one application.
 
@@ -150,19 +110,27 @@ class Pool:
         labels = name_processes(settings)
         self._settings = settings
         self._run = run
-        self._ready_timeout = ready_timeout
         self._places = [Place(label, backoff()) for label in labels]
         self._output = Output(labels)
         self._supervisor = Supervisor(self)
+        self._renewal = Renewal(
+            self._places,
+            self._start,
+            self._fill,
+            self._supervisor,
+            self._output,
+            settings,
+            ready_timeout,
+            self._tell,
+        )
         self._was_ready = False
-        self._to_renew: deque[Place] = deque()
-        self._succession: Succession | None = None
-        self._leaving: Process | None = None
         self._watch = Watch()
         self._seconds_to_look = look
         self._changed: list[str] = []
         # Who started us wants to hear when all are ready; that is not our processes' business.
-        self._report_to = os.environ.pop(READY_FD, None)
+        report = os.environ.pop(READY_FD, None)
+        self._report_to = int(report) if report else None
+        self._was_reported = False
 
     def run(self) -> int:
         """Run the pool until it is told to stop, or all its processes have retired; returns the exit code."""
@@ -183,7 +151,7 @@ class Pool:
 
     def _fill(self, place: Place) -> None:
         """Start the process of an empty place, now or, if the system refuses, later."""
-        if place.process or self._supervisor.is_stopping:
+        if place.process or place.is_retired or self._renewal.awaits(place) or self._supervisor.is_stopping:
             return
         place.process = self._start(place)
         if place.process is None:
@@ -211,19 +179,31 @@ class Pool:
             return 1
 
     def on_report(self, process: Process) -> None:
-        """A process is ready for work: then one that it replaces may leave. Or it has named its files."""
+        """A process is ready for work, has named its files, or wants to be replaced."""
         self._watch.add(process.files)
         process.files.clear()
         self._expect(process)
         if not process.is_ready:
             return
         self._was_ready = True
-        if self._succession and process is self._succession.heir:
-            self._succeed(self._succession)
-        if self._report_to and all(place.is_served for place in self._places):
+        self._renewal.on_ready(process)
+        if process.is_worn:
+            for place in self._places:
+                if place.process is process:
+                    self._renewal.ask(place)
+        if self._report_to is not None and not self._was_reported:
+            self._report_readiness(self._report_to)
+
+    def _report_readiness(self, report: int) -> None:
+        if all(place.is_served for place in self._places):
+            self._was_reported = True
             with suppress(OSError):
-                os.write(int(self._report_to), b"1")
-            self._report_to = None
+                os.write(report, b"1")
+
+    def _tell(self, news: str) -> None:
+        """Tell who started us how the replacing of all processes goes."""
+        if self._report_to is not None:
+            tell_news(self._report_to, news)
 
     # Signs of life
 
@@ -266,19 +246,17 @@ class Pool:
             if code > 0 and code != RECYCLE:
                 self._output.say(f"{process.label} {_reason(process, code)}")
                 self._supervisor.fail()
-        elif self._succession and process is self._succession.heir:
-            self._give_up_renewal(self._succession, _reason(process, code))
-        elif process is self._leaving:
-            self._renew_next()
-        else:
+        elif not self._renewal.on_ended(process, _reason(process, code)):
             for place in self._places:
                 if place.process is process:
                     self._on_vacancy(place, process, code)
 
     def _on_vacancy(self, place: Place, process: Process, code: int) -> None:
         place.process = None
-        if self._succession and self._succession.place is place:
+        if self._renewal.awaits(place) and code:
             return  # its heir is on the way
+        if code:
+            self._renewal.on_vacancy(place, _reason(process, code))
         if process.failure and not self._was_ready:
             self._on_false_start(place, process)
             return
@@ -320,6 +298,7 @@ class Pool:
 
     def _retire(self, place: Place) -> None:
         place.is_retired = True
+        self._renewal.on_retired(place)
         if all(place.is_retired for place in self._places):
             self._supervisor.stop()
 
@@ -328,16 +307,7 @@ class Pool:
     def on_renew(self) -> None:
         """Replace the processes one after another, each as soon as the one before it has left."""
         self._output.say("replacing the processes one after another")
-        self._renew()
-
-    def _renew(self) -> None:
-        self._to_renew = deque(self._places)
-        if self._succession:
-            # What it has loaded may be outdated, and broken.
-            heir, self._succession = self._succession.heir, None
-            self._supervisor.terminate(heir, self._settings.drain_timeout)
-        if self._leaving is None:
-            self._renew_next()
+        self._renewal.begin_round()
 
     def _look(self) -> None:
         """Replace the processes when files have changed, and have then been left alone for a moment."""
@@ -350,53 +320,8 @@ class Pool:
             self._changed.clear()
             for place in self._places:
                 place.failure = ""  # whatever it is next, it is news
-            self._renew()
+            self._renewal.begin_round()
         self._supervisor.after(_SETTLE if changed else self._seconds_to_look, self._look)
-
-    def _renew_next(self) -> None:
-        self._leaving = None
-        while self._to_renew:
-            place = self._to_renew.popleft()
-            if place.is_retired:
-                continue
-            if place.process is None:  # it waits for its next try, and now is as good as later
-                self._fill(place)
-            else:
-                self._begin_succession(place)
-                return
-        if all(place.is_served for place in self._places):
-            self._output.say("all processes have been replaced")
-
-    def _begin_succession(self, place: Place) -> None:
-        heir = self._start(place)
-        if heir is None:
-            self._to_renew.clear()
-            return
-        self._succession = Succession(place, heir)
-        self._supervisor.after(self._ready_timeout, partial(self._on_late, self._succession))
-
-    def _succeed(self, succession: Succession) -> None:
-        self._succession = None
-        place = succession.place
-        self._leaving, place.process = place.process, succession.heir
-        if self._leaving is not None:
-            self._supervisor.terminate(self._leaving, self._settings.drain_timeout)
-        # What died before its time has left, and no stream that goes on is to hold up who works on the code.
-        if self._leaving is None or self._settings.reload:
-            self._renew_next()
-
-    def _on_late(self, succession: Succession) -> None:
-        if succession is self._succession and not self._supervisor.is_stopping:
-            succession.heir.send(signal.SIGKILL)
-            self._give_up_renewal(succession, f"was not ready within {self._ready_timeout:g} s")
-
-    def _give_up_renewal(self, succession: Succession, reason: str) -> None:
-        """Keep the old processes, because a new one does not work."""
-        self._succession = None
-        self._to_renew.clear()
-        place = succession.place
-        self._output.say(f"the new {place.label} {reason}; the old processes stay as they are")
-        self._supervisor.after(place.backoff.next(), partial(self._fill, place))
 
     # Leaving
 

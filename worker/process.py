@@ -24,11 +24,12 @@ import structlog
 from protocol.errors import LrwpError, SettingsError
 from protocol.registration import Claim, Registration, read_registration, read_secrets
 from worker import development
-from worker.child import LABEL, READY_FD, SIGNS_FD, STDERR, tell_promise
+from worker.child import LABEL, READY_FD, SIGNS_FD, STDERR, tell_promise, tell_wear
 from worker.loading import load
 from worker.pool import HUNG, RECYCLE
 from worker.serving import Serving, plain_page, whereabouts
 from worker.vigil import HungError, Vigil, traceback_of
+from worker.wear import Wear
 from worker.wsgi import wsgi_handle
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class Process:
         self._start = start
         self._stop = stop
         self._is_retired = is_retired
-        self._max_requests = settings.max_requests
+        self._wear = Wear(settings)
+        self._is_worn = False
         self._error: LrwpError | None = None
         self._recycled = False
         self._drain_timeout = settings.drain_timeout
@@ -120,7 +122,8 @@ class Process:
             for number in range(settings.threads)
         ]
         signs = os.environ.pop(SIGNS_FD, None)
-        promise = partial(tell_promise, int(signs)) if signs else _promise_nobody
+        self._parent = int(signs) if signs else None
+        promise = partial(tell_promise, self._parent) if self._parent is not None else _promise_nobody
         self._vigil = Vigil(self._servings, promise)
         self._reported: list[Serving] = []
         self._alarm, self._waker = socket.socketpair()
@@ -143,21 +146,20 @@ class Process:
                 thread.start()
             while not all(each in self._left or each in self._vigil.hung for each in self._servings):
                 now = time.monotonic()
-                pause = self._vigil.look(now)
+                pauses = [self._vigil.look(now), self._look_at_wear(now)]
                 self._report_hung(threads)
                 if self._ends_at is not None and now >= self._ends_at:
                     self._end_late()
                     break
-                self._wait(alarm, now, pause)
+                self._wait(alarm, now, [pause for pause in pauses if pause is not None])
         if self._vigil.hung:
             return HUNG
         if self._error is not None:
             raise self._error
         return RECYCLE if self._recycled else 0
 
-    def _wait(self, alarm: socket.socket, now: float, pause: float | None) -> None:
+    def _wait(self, alarm: socket.socket, now: float, pauses: list[float]) -> None:
         """Wait for a signal, or for a thread to leave, but not longer than somebody may still need."""
-        pauses = [] if pause is None else [pause]
         if self._ends_at is not None:
             pauses.append(self._ends_at - now)
         alarm.settimeout(max(0.001, min(pauses)) if pauses else None)
@@ -251,10 +253,40 @@ class Process:
     def _is_finished(self, answered: int) -> bool:  # noqa: ARG002 - each thread counts, the sum decides
         if self._is_retired():
             return True
-        if self._max_requests and sum(each.answered for each in self._servings) >= self._max_requests:
-            self._recycled = True
-            return True
-        return False
+        most = self._wear.most_requests
+        if not most or self._is_worn:
+            return False
+        count = sum(each.answered for each in self._servings)
+        return count >= most and self._wear_out(f"it has answered {count} requests")
+
+    def _look_at_wear(self, now: float) -> float | None:
+        """Look whether this process has served for long enough; returns in how many seconds to look again.
+
+        The main thread does it, so it costs requests nothing, and a process that is idle is seen too.
+        """
+        if self._is_worn or self._is_draining:
+            return None
+        reason = self._wear.look(now)
+        if reason and self._wear_out(reason):
+            self._drain()
+        return self._wear.pause
+
+    def _wear_out(self, reason: str) -> bool:
+        """Note that another process should take our place; returns whether we have to leave without one.
+
+        A parent that can start one tells us to leave when it is ready. Until then we serve, however long
+        that takes: worn is better than gone.
+        """
+        with self._lock:
+            if self._is_worn:
+                return False
+            self._is_worn = True
+        log.info("worn out", reason=reason)
+        if self._parent is not None:
+            tell_wear(self._parent)
+            return False
+        self._recycled = True
+        return True
 
     def _on_registered(self) -> None:
         """Tell who started us, once every thread is ready for work; and have the vigil begin."""

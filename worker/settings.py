@@ -8,7 +8,7 @@ from typing import Literal
 
 from protocol import limits
 from protocol.addresses import Address
-from protocol.settings import Duration, setting
+from protocol.settings import Duration, Size, setting
 
 Kind = Literal["app", "wsgi"]
 
@@ -64,7 +64,21 @@ class WorkerSettings:
         flag="--label",
     )
     max_requests: int = setting(
-        "After how many requests a process is replaced; 0 for never.", default=0, flag="--max-requests"
+        "After how many requests a process is replaced; 0 for never. Each process draws a number of its own,"
+        " up to a tenth lower.",
+        default=0,
+        flag="--max-requests",
+    )
+    max_memory: Size = setting(
+        "With how much resident memory a process is replaced; 0 for never.",
+        default=Size(0),
+        flag="--max-memory",
+    )
+    max_age: Duration = setting(
+        "After what time a process is replaced; 0 for never. Each process draws a time of its own, up to a"
+        " tenth shorter.",
+        default=Duration(0),
+        flag="--max-age",
     )
     window: int = setting(
         "Most requests that a link may hold at once, from 1 to 8.",

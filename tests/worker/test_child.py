@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
 
-from worker.child import Process, describe_end
+from worker.child import Process, describe_end, tell_news, tell_wear
 
 
 def test_one_byte_says_that_a_process_is_ready() -> None:
@@ -42,6 +43,33 @@ def test_a_process_promises_another_sign_of_life() -> None:
     assert process.promise == 65.5
     process.take_report(b"\n")
     assert (process.promise, process.is_ready) == (66.0, False)
+
+
+def test_a_process_says_that_it_is_worn() -> None:
+    process = Process("ONE", 12, 0.0)
+    process.take_report(b"+^")
+    assert not process.is_worn
+    process.take_report(b"\n")
+    assert (process.is_worn, process.is_ready) == (True, True)
+
+
+def test_a_pool_says_how_its_replacing_goes_in_lines_of_bounded_length() -> None:
+    process = Process("ONE", 12, 0.0)
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as file:
+        tell_news(writer, "failed line 3\nis not Python")
+        tell_news(writer, "x" * 10_000)
+        os.close(writer)
+        process.take_report(file.read())
+    assert process.news == ["failed line 3 is not Python", "x" * 2000]
+
+
+def test_nobody_listening_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    tell_wear(writer)
+    tell_news(writer, "done")
+    os.close(writer)
 
 
 def test_a_process_says_who_it_is() -> None:

@@ -495,6 +495,133 @@ def test_hangup_while_an_heir_starts_starts_another(start: Start, tmp_path: Path
     assert program.wait() == 0
 
 
+def test_a_process_that_retires_while_its_heir_starts_is_followed_by_nobody(start: Start) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            if is_first(label):
+                Path("old").write_text(str(os.getpid()))
+                return serve(label, "has retired")
+            os.kill(int(Path("old").read_text()), signal.SIGTERM)
+            threading.Event().wait()
+        """,
+        settings="processes=1",
+    )
+    program.wait_for("serves")
+    program.send(signal.SIGHUP)
+    program.wait_for("has retired")
+    assert program.wait() == 0
+    assert program.output.count("serves") == 1
+
+
+# Processes that have served for long enough
+
+WORN = """
+def wear_out(label):
+    print(label, "is worn")
+    os.write(int(os.environ["LRWP_SIGNS_FD"]), b"^\\n")
+
+def run(settings, label):
+    if is_first(label):
+        threading.Timer(0.1, wear_out, [label]).start()
+    return serve(label)
+"""
+
+
+def test_a_worn_process_serves_until_its_heir_is_ready(start: Start) -> None:
+    program = start(WORN, settings="processes=1")
+    first = pid_of(program, "main-1")
+    program.wait_for("main-1 is worn")
+    assert pid_of(program, "main-1") != first
+    program.wait_for("main-1 drained")
+    wait_until_gone(first)
+    assert "lrwp:" not in program.output
+
+
+def test_worn_processes_are_replaced_one_at_a_time(start: Start) -> None:
+    program = start(
+        WORN.replace("serve(label)", "linger(label)")
+        + """
+def linger(label):
+    serve(label)
+    if Path("somebody leaves").exists():
+        print("two leave at a time")
+    Path("somebody leaves").touch()
+    threading.Event().wait(0.1)
+    Path("somebody leaves").unlink()
+    print(label, "has left")
+    return 0
+""",
+        settings="processes=3",
+    )
+    program.wait_for_all("main-1 is worn", "main-2 is worn", "main-3 is worn")
+    program.wait_for_all(*(f"main-{number} has left" for number in (1, 2, 3)))
+    assert program.output.count("serves as") == 6
+    assert "two leave" not in program.output
+
+
+def test_a_worn_process_serves_on_where_no_heir_can_be_had_and_gets_one_later(
+    start: Start, tmp_path: Path
+) -> None:
+    program = start(
+        WORN.replace(
+            "return serve(label)",
+            """
+    elif not Path("mended").exists():
+        raise LrwpError("line 3 is not Python")
+    return serve(label)""",
+        ),
+        settings="processes=1",
+    )
+    first = pid_of(program, "main-1")
+    for _ in range(2):
+        program.wait_for(
+            r"^lrwp: the new main-1 could not go on: line 3 is not Python; the old one serves on, another try"
+            r" follows in 0\.\d s$"
+        )
+    assert lives(first)
+    (tmp_path / "mended").touch()
+    program.wait_for_all("main-1 serves", "main-1 drained")
+    wait_until_gone(first)
+
+
+def test_hangup_while_worn_processes_are_replaced_replaces_all_others_too(start: Start) -> None:
+    program = start(WORN.replace("0.1", "0.0"), settings="processes=2")
+    program.wait_for_all("main-1 is worn", "main-2 is worn")
+    program.send(signal.SIGHUP)
+    program.wait_for("all processes have been replaced")
+    program.send(signal.SIGTERM)
+    assert program.wait() == 0
+
+
+def test_a_pool_tells_its_own_supervisor_how_the_replacing_goes(start: Start, tmp_path: Path) -> None:
+    program = start(
+        """
+        def run(settings, label):
+            if not is_first(label) and Path("broken").exists():
+                raise LrwpError("line 3 is not Python")
+            return serve(label)
+
+        reader, writer = os.pipe()
+        os.environ["LRWP_READY_FD"] = str(writer)
+
+        def read():
+            while line := os.read(reader, 4096):
+                sys.stdout.write(f"told {line}\\n")
+                sys.stdout.flush()
+
+        threading.Thread(target=read, daemon=True).start()
+        """
+    )
+    program.wait_for(r"told b'1'")
+    program.send(signal.SIGHUP)
+    told = ["begun", "replaced main-1", "replaced main-2", "done"]
+    program.wait_for("(.|\n)*".join(f"> {news}" for news in told))
+    (tmp_path / "broken").touch()
+    program.send(signal.SIGHUP)
+    program.wait_for("> failed the new main-1 could not go on: line 3 is not Python")
+
+
 # Development mode
 
 CODE = """

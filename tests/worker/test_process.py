@@ -29,6 +29,7 @@ from worker import Application
 
 app = Application("pages")
 both = threading.Barrier(2)
+leaked = []
 
 @app.on_start
 def start():
@@ -57,6 +58,11 @@ def wait(request):
     print("waiting", flush=True)
     with open("go") as fifo:
         return fifo.read()
+
+@app.get("/leak")
+def leak(request):
+    leaked.append(b"x" * 16_000_000)
+    return "leaked"
 
 @app.get("/last")
 def last(request):
@@ -405,6 +411,37 @@ def test_a_worker_without_a_pool_that_has_served_its_number_has_done_its_work(
             link.expect_response()
         let_go(one)
         let_go(two)
+        assert program.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "bound", [("--max-requests", "2"), ("--max-memory", "48MiB"), ("--max-age", "200ms")]
+)
+def test_a_worker_of_a_pool_that_has_served_for_long_enough_goes_when_its_heir_is_there(
+    start: Start, dispatcher: FakeDispatcher, bound: tuple[str, str]
+) -> None:
+    program = start("-n", "1", *bound)
+    with dispatcher.registered() as link:
+        for _ in range(2):
+            link.request(target=b"/pages/leak")
+            link.expect_response()
+        program.wait_for("info worn out +reason=.it has")
+        with dispatcher.accept() as heir:
+            link.request()  # for as long as the heir is not there
+            assert link.expect_response().body == b"serving-1"
+            heir.register()
+            let_go(link)
+            program.send(signal.SIGTERM)
+            let_go(heir)
+        assert program.wait() == 0
+
+
+def test_a_worker_without_a_pool_that_has_reached_its_age_has_done_its_work(
+    start: Start, dispatcher: FakeDispatcher
+) -> None:
+    program = start("--max-age", "100ms")
+    with dispatcher.registered() as link:
+        let_go(link)
         assert program.wait() == 0
 
 
