@@ -123,12 +123,13 @@ class FakeBody:
     """A request's body that is too large to travel with its head."""
 
     length = 1_000_000
+    is_closed = False
 
     def read(self, offset: int, size: int) -> bytes:
         return bytes(min(size, self.length - offset))
 
     def close(self) -> None:
-        pass
+        self.is_closed = True
 
 
 def an_exchange(

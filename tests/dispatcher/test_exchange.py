@@ -15,7 +15,7 @@ from dispatcher.exchange import (
     Failure,
     Standing,
 )
-from tests.dispatcher.fakes import an_exchange
+from tests.dispatcher.fakes import FakeBody, an_exchange
 
 
 def test_an_exchange_begins_to_wait_when_it_has_arrived() -> None:
@@ -66,7 +66,9 @@ def test_an_exchange_may_go_to_another_path_as_if_nobody_had_been_asked() -> Non
     exchange.head = b"Host: x\r\nContent-Type: a/b\r\nContent-Length: 4\r\nIf-Match: *\r\nX: y\r\n"
     exchange.content = b"body"
     exchange.attempt = exchange.losses = 1
+    exchange.body = body = FakeBody()
     exchange.go_to("/b/caf%C3%A9?q=1")
+    assert (exchange.body, body.is_closed) == (None, True)
     assert (exchange.method, exchange.target, exchange.path) == ("GET", b"/b/caf%C3%A9?q=1", "/b/café")
     assert (exchange.head, exchange.safe, exchange.content) == (b"Host: x\r\nX: y\r\n", True, b"")
     assert (exchange.attempt, exchange.losses, exchange.hops) == (0, 0, 1)

@@ -136,6 +136,8 @@ def test_an_opening_may_come_in_pieces(data: bytes) -> None:
         (b".\xff\xff", "no suffix such as .ks"),
         (b"../etc\xff\xff", "no suffix such as .ks"),
         (b"caf\xe9\xff\xff", "names are UTF-8"),
+        (b"GET / HTTP/1.1\r\n", "is it meant for another port"),
+        (b"\x00\x00", "is it meant for another port"),
     ],
 )
 def test_an_opening_that_cannot_be_used_says_why(data: bytes, sentence: str) -> None:
@@ -263,6 +265,7 @@ def test_a_page_without_any_head_is_not_kept_for_longer_than_a_head_may_be() -> 
         b"bad name: x\r\n\r\npage",
         b"no field\r\n\r\npage",
         b"X: a\rY: b\r\nZ\r\n\r\n",
+        b"Location: /a b\r\n\r\n",
     ],
 )
 def test_a_reply_that_cannot_be_passed_on_is_dropped_and_the_peer_goes_on(feed: Feed, reply: bytes) -> None:
@@ -299,3 +302,17 @@ def test_a_lost_link_acts_on_nothing() -> None:
     end.lose()
     end.receive(b"000000002<>")
     assert (hand.told, repr(end)) == ([], "<ClassicEnd lost>")
+
+
+def test_a_hand_may_lose_the_link_while_it_is_told_of_a_reply() -> None:
+    end, _ = an_end(State.BUSY)
+
+    class Impatient(FakeHand):
+        def on_response(self, head: ReplyHead, length: int, piece: bytes) -> None:
+            super().on_response(head, length, piece)
+            end.lose()
+
+    impatient = Impatient()
+    end._hand = impatient
+    end.receive(b"000000003<p>")
+    assert ("settled" in impatient.told, end.state) == (False, State.LOST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgpack
+import pytest
 
 from protocol import limits
 from protocol.dispatcher_end import DispatcherEnd
@@ -39,10 +40,17 @@ def test_one_application_with_the_longest_names_fits_into_a_registration() -> No
     assert len(frame) <= PREFIX + limits.REGISTRATION_FRAME
 
 
-def test_the_dispatcher_tells_the_worker_what_it_takes() -> None:
+@pytest.mark.parametrize(
+    ("timeouts", "more"),
+    [((250,), {}), ((250, 60_000), {"request_timeout": 60_000})],
+    ids=["usual", "patient"],
+)
+def test_the_dispatcher_tells_the_worker_what_it_takes(
+    timeouts: tuple[int, ...], more: dict[str, int]
+) -> None:
     dispatcher: DispatcherEnd[str] = DispatcherEnd(Diary())
     worker = WorkerEnd(Diary())
     dispatcher.receive(worker.register(Registration("w", (Claim("a", "", "/a"),)), bytes(limits.NONCE)))
-    assert dispatcher.registered(250) == encode_frame(
-        (17, {"frame": limits.FRAME, "piece": limits.PIECE}, 250)
+    assert dispatcher.registered(*timeouts) == encode_frame(
+        (17, {"frame": limits.FRAME, "piece": limits.PIECE, **more}, 250)
     )
