@@ -126,6 +126,8 @@ def _quote(value: object) -> str:
         return f'"{value:.80}"' if isinstance(value, str) else f"{value!s:.80}"
     except ValueError:  # Python writes none of those that TOML has in hexadecimal
         return "a number of thousands of digits"
+    except RecursionError:
+        return "what is nested too deeply"
 
 
 @cache

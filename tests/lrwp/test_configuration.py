@@ -261,6 +261,10 @@ def test_a_worker_may_be_described_by_variables_alone() -> None:
             " not a number of thousands of digits",
         ),
         (
+            "[limits]\nbody" + ".a" * 5000 + " = 1",
+            "[limits] body must be a size such as 64KiB, 10MB or 1GiB, not what is nested too deeply",
+        ),
+        (
             "[pools.a]\nthreads = 1",
             "[pools.a] needs a target."
             " What to run, as module:attribute, looked up from the current folder first.",
