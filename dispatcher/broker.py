@@ -142,6 +142,8 @@ class ApplicationQueue:
     Attributes:
         name: the application's name.
         bound: most exchanges that may wait.
+        size_bound: most bytes of their bodies; one exchange may wait alone, however large it is.
+        size: bytes of the bodies of those that wait.
         wait_timeout: seconds that an exchange may wait.
         request_timeout: seconds that a worker may be silent about an exchange.
         configured: whether it is known even without a worker.
@@ -172,19 +174,29 @@ class ApplicationQueue:
         "served",
         "service",
         "serving",
+        "size",
+        "size_bound",
         "wait",
         "wait_timeout",
         "waiting",
     )
 
     def __init__(
-        self, name: str, bound: int, wait_timeout: float, request_timeout: float, configured: bool = False
+        self,
+        name: str,
+        bound: int,
+        wait_timeout: float,
+        request_timeout: float,
+        configured: bool = False,
+        size_bound: float = float("inf"),
     ) -> None:
         self.name = name
         self.bound = bound
         self.wait_timeout = wait_timeout
         self.request_timeout = request_timeout
         self.configured = configured
+        self.size_bound = size_bound
+        self.size = 0
         self.waiting: OrderedDict[Exchange, None] = OrderedDict()
         self.returned: OrderedDict[Exchange, None] = OrderedDict()
         self.idle: OrderedDict[Link, None] = OrderedDict()
@@ -213,12 +225,10 @@ class ApplicationQueue:
             return exchange
         return None
 
-    def remove(self, exchange: Exchange) -> None:
-        """Take an exchange out, wherever it waits."""
-        if exchange in self.waiting:
-            del self.waiting[exchange]
-        else:
-            del self.returned[exchange]
+    def is_full_for(self, exchange: Exchange) -> bool:
+        """Whether an exchange may not join those that wait."""
+        count = len(self.waiting) + len(self.returned)
+        return count >= self.bound or (count > 0 and self.size + exchange.size > self.size_bound)
 
     def overdue(self, now: float) -> Iterator[Exchange]:
         """Yield the exchanges that have waited too long.
@@ -241,11 +251,15 @@ class Broker:
     Attributes:
         links: every link that has joined and not left.
         queues: every known application, by name.
+        bound: most exchanges that may wait, for all applications together.
+        waiting: how many wait.
         crowded: whether some link may hold more than one exchange, so that :meth:`relieve` has work.
     """
 
-    def __init__(self, hands: Hands) -> None:
+    def __init__(self, hands: Hands, bound: float = float("inf")) -> None:
         self._hands = hands
+        self.bound = bound
+        self.waiting = 0
         self.links: dict[Link, None] = {}
         self.queues: dict[str, ApplicationQueue] = {}
         self.crowded = False
@@ -253,16 +267,20 @@ class Broker:
     # ── Exchanges come and go ────────────────────────────────────────────────────────────────────
 
     def submit(self, exchange: Exchange, queue: ApplicationQueue, now: float) -> None:
-        """Take in an exchange: an idle link gets it at once, else it waits, unless the queue is full."""
+        """Take in an exchange: an idle link gets it at once, else it waits, unless too many do already."""
         exchange.queue = queue
         if queue.idle:  # so nothing waits
             link, _ = queue.idle.popitem(last=False)
             self._assign(link, exchange, now)
-        elif len(queue) >= queue.bound:
+        elif queue.is_full_for(exchange):
             self._fail(exchange, x.QUEUE_FULL)
+        elif self.waiting >= self.bound:
+            self._fail(exchange, x.QUEUES_FULL)
         else:
             exchange.deadline = now + queue.wait_timeout
             queue.waiting[exchange] = None
+            queue.size += exchange.size
+            self.waiting += 1
 
     def release(self, link: Link, exchange: Exchange, now: float) -> None:
         """Note that the worker has answered an exchange in full, and give it the next."""
@@ -297,7 +315,7 @@ class Broker:
     def abandon(self, exchange: Exchange) -> None:
         """Forget an exchange whose client has left: it is not run, or cancelled if it runs."""
         if exchange.standing is Standing.WAITING:
-            exchange.queue.remove(exchange)
+            self._remove(exchange)
         elif exchange.link is not None:
             self._hands.cancel(exchange.link, exchange)
             exchange.link = None
@@ -368,7 +386,7 @@ class Broker:
         """Fail what has waited too long, cut off links that have been silent for too long."""
         for queue in self.queues.values():
             for exchange in list(queue.overdue(now)):
-                queue.remove(exchange)
+                self._remove(exchange)
                 exchange.standing = Standing.EXPIRED
                 queue.failed += 1
                 self._hands.fail(exchange, x.NO_WORKER)
@@ -435,7 +453,7 @@ class Broker:
             exchange = queue.head()
             if exchange is None or not self._may_take(link, exchange):
                 break
-            queue.remove(exchange)
+            self._remove(exchange)
             self._assign(link, exchange, now)
         if not link.held:
             for queue in queues:
@@ -452,7 +470,7 @@ class Broker:
     def _hand_out(self, queue: ApplicationQueue, now: float) -> None:
         """Give waiting exchanges to idle links."""
         while queue.idle and (exchange := queue.head()) is not None:
-            queue.remove(exchange)
+            self._remove(exchange)
             link, _ = queue.idle.popitem(last=False)
             self._assign(link, exchange, now)
 
@@ -472,6 +490,18 @@ class Broker:
         exchange.deadline = now + queue.wait_timeout - exchange.waited
         queue.returned[exchange] = None
         queue.returned.move_to_end(exchange, last=False)
+        queue.size += exchange.size
+        self.waiting += 1
+
+    def _remove(self, exchange: Exchange) -> None:
+        """Take an exchange out of its queue, wherever it waits there."""
+        queue = exchange.queue
+        if exchange in queue.waiting:
+            del queue.waiting[exchange]
+        else:
+            del queue.returned[exchange]
+        queue.size -= exchange.size
+        self.waiting -= 1
 
     def _take_back(self, link: Link, now: float) -> None:
         """Take back what is behind the front, save answers that a worker with threads has begun."""

@@ -48,6 +48,7 @@ class Failure(NamedTuple):
 
 
 QUEUE_FULL: Final = Failure(503, "Too many requests are waiting for this application.", 1)
+QUEUES_FULL: Final = Failure(503, "Too many requests are waiting.", 1)
 NO_WORKER: Final = Failure(503, "No worker was free for this request in time.", 5)
 LEAVING: Final = Failure(503, "This server is restarting.", 1)
 WORKER_DIED: Final = Failure(502, "The worker ended while it was answering.")
@@ -101,6 +102,7 @@ class Exchange:
         minor: the minor version of HTTP that the client speaks, 1 or 0.
         body: the body if it is longer than what fits into memory or a frame, else None.
         content: the body if it is short, else b"".
+        size: bytes of the body that it came with.
         safe: whether its method may run twice.
         standing: where it stands.
         queue: the queue of the application that it is for, once that is known.
@@ -143,6 +145,7 @@ class Exchange:
         "refusals",
         "safe",
         "scheme",
+        "size",
         "standing",
         "target",
         "waited",
@@ -176,6 +179,7 @@ class Exchange:
         self.minor = 1
         self.content = content
         self.body = body
+        self.size = len(content) if body is None else body.length
         self.safe = method in SAFE_METHODS
         self.standing = Standing.WAITING
         self.application = "-"

@@ -65,6 +65,15 @@ class Limits:
     queue: int = setting(
         "Most requests that wait for one application; one more is answered 503 at once.", default=10_000
     )
+    queue_size: Size = setting(
+        "Most bytes of the bodies of the requests that wait for one application; what would exceed it is"
+        " answered 503 at once, unless it would be the only one.",
+        default=Size(4 * 1024**3),
+    )
+    queue_all: int = setting(
+        "Most requests that wait for all applications together; one more is answered 503 at once.",
+        default=20_000,
+    )
     wait_timeout: Duration = setting(
         "Longest time for which a request waits for a worker before it is answered 503.", default=Duration(30)
     )
@@ -94,6 +103,7 @@ class ApplicationSettings:
     )
     host: str = setting("The virtual host that it is limited to; empty for all.", default="")
     queue: int | None = setting("Most requests that wait for it.", default=None)
+    queue_size: Size | None = setting("Most bytes of the bodies of these requests.", default=None)
     wait_timeout: Duration | None = setting("Longest time for which one of its requests waits.", default=None)
     request_timeout: Duration | None = setting(
         "Longest time for which one of its workers may be silent.", default=None, least=0.001

@@ -168,9 +168,10 @@ def an_application(
     wait_timeout: float = 30.0,
     request_timeout: float = 60.0,
     configured: bool = False,
+    size_bound: float = float("inf"),
 ) -> ApplicationQueue:
     """Return an application's queue with bounds that a test can name."""
-    return ApplicationQueue(name, bound, wait_timeout, request_timeout, configured)
+    return ApplicationQueue(name, bound, wait_timeout, request_timeout, configured, size_bound)
 
 
 class Stage:
@@ -195,6 +196,7 @@ class Stage:
         wait_timeout: float = 30.0,
         request_timeout: float = 60.0,
         configured: bool = False,
+        size_bound: float = float("inf"),
     ) -> ApplicationQueue:
         """Make an application known to the broker."""
         queue = an_application(
@@ -203,6 +205,7 @@ class Stage:
             wait_timeout=wait_timeout,
             request_timeout=request_timeout,
             configured=configured,
+            size_bound=size_bound,
         )
         self.broker.queues[name] = queue
         return queue

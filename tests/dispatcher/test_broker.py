@@ -8,6 +8,7 @@ from dispatcher.broker import FAST, MEMORY, OVERRUN, SMOOTHING, Link
 from dispatcher.exchange import (
     NO_WORKER,
     QUEUE_FULL,
+    QUEUES_FULL,
     WORKER_BROKE,
     WORKER_DIED,
     WORKER_HUNG,
@@ -113,6 +114,44 @@ def test_what_came_back_from_a_link_counts_as_waiting(stage: Stage) -> None:
     stage.broker.leave(w1, 1.0)
     b = stage.get("/b", 2.0, queue=small)
     assert stage.done()[1:] == [Fail(b, QUEUE_FULL)]
+
+
+def test_bodies_that_wait_for_one_application_are_bounded_together(stage: Stage) -> None:
+    small = stage.application("small", size_bound=1_500_000)
+    a = stage.request("POST", "/a", queue=small, body=FakeBody())
+    b = stage.request("POST", "/b", queue=small, body=FakeBody())
+    c = stage.get("/c", queue=small)
+    assert (stage.done(), list(small.waiting), small.size) == ([Fail(b, QUEUE_FULL)], [a, c], 1_000_000)
+    stage.broker.abandon(a)
+    assert small.size == 0
+    stage.request("POST", "/d", queue=small, body=FakeBody())
+    assert stage.done() == []
+
+
+def test_one_request_may_wait_however_large_it_is(stage: Stage) -> None:
+    small = stage.application("small", size_bound=10)
+    stage.request("POST", "/a", queue=small, body=FakeBody())
+    assert (stage.done(), small.size) == ([], 1_000_000)
+    b = stage.request("POST", "/b", queue=small, body=FakeBody())
+    assert stage.done() == [Fail(b, QUEUE_FULL)]
+
+
+def test_requests_that_wait_are_bounded_for_all_applications_together(stage: Stage) -> None:
+    shop = stage.application("shop")
+    stage.broker.bound = 2
+    a = stage.get("/a")
+    stage.get("/b", queue=shop)
+    c = stage.get("/c", queue=shop)
+    assert stage.done() == [Fail(c, QUEUES_FULL)]
+    assert (QUEUES_FULL.status, QUEUES_FULL.retry_after) == (503, 1)
+    stage.broker.abandon(a)
+    stage.get("/d", queue=shop)
+    assert stage.done() == []
+    w1 = stage.link("w1", shop)
+    e = stage.get("/e")
+    assert (stage.broker.waiting, [each.link for each in stage.done()]) == (2, [w1])
+    stage.broker.expire(100.0)
+    assert (stage.broker.waiting, e.standing) == (0, Standing.EXPIRED)
 
 
 def test_the_time_that_a_request_waited_is_averaged_for_the_status_page(stage: Stage) -> None:

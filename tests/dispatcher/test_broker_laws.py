@@ -440,6 +440,13 @@ class BrokerMachine(RuleBasedStateMachine):
             assert queue.serving == sum(not link.draining for link in queue.links)
 
     @invariant()
+    def the_broker_knows_how_much_waits(self) -> None:
+        queues = self.broker.queues.values()
+        assert self.broker.waiting == sum(map(len, queues))
+        for queue in queues:
+            assert queue.size == sum(each.size for each in [*queue.waiting, *queue.returned])
+
+    @invariant()
     def the_broker_knows_what_each_worker_has(self) -> None:
         for link, worker in self.world.workers.items():
             assert list(link.held) == [entry.exchange for entry in worker.inbox]

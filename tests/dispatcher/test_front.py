@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from dispatcher.broker import MEMORY
 from dispatcher.front import GRACE, Fields, Front
 from dispatcher.settings import ApplicationSettings, Limits
 from protocol.registration import RegistrationError
-from protocol.settings import Duration
+from protocol.settings import Duration, Size
 from tests.dispatcher.house import House, a_house
 
 if TYPE_CHECKING:
@@ -174,6 +175,26 @@ def test_an_application_may_have_bounds_of_its_own() -> None:
         assert second.get("/t/2").status == 503
         house.pass_time(3)
         assert first.read().status == 503
+
+
+def test_bodies_that_wait_are_bounded_for_each_application_and_requests_for_all() -> None:
+    settings = {"shop": ApplicationSettings(queue_size=Size(15)), "free": ApplicationSettings()}
+    with (
+        a_house(applications=settings, limits=Limits(queue_all=3, queue_size=Size(5))) as house,
+        ExitStack() as stack,
+    ):
+        browsers = iter([stack.enter_context(house.browser()) for _ in range(6)])
+
+        next(browsers).ask("POST", "/shop", b"0123456789")
+        house.until(lambda: house.front.broker.waiting == 1)
+        assert next(browsers).post("/shop", b"0123456789").status == 503
+        next(browsers).ask("POST", "/free", b"01234")
+        house.until(lambda: house.front.broker.waiting == 2)
+        assert next(browsers).post("/free", b"0").status == 503
+        next(browsers).ask("POST", "/shop", b"01234")
+        house.until(lambda: house.front.broker.waiting == 3)
+        full = next(browsers).post("/shop", b"")
+        assert (full.status, full.headers["Retry-After"]) == (503, "1")
 
 
 def test_two_configured_applications_cannot_share_a_path() -> None:

@@ -354,7 +354,7 @@ def test_an_access_log_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None
             assert browser.get(LONG).status == 404
         until(lambda: is_full(log))
         asked, ends = 0, time.monotonic() + 2 * TICK
-        while asked < 200 or time.monotonic() < ends:  # 1.6 MB: more than may wait when it is to be written
+        while asked < 400 or time.monotonic() < ends:  # 3.2 MB: more than may wait, until it is to be written
             assert browser.get(LONG).status == 404
             asked += 1
 
