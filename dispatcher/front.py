@@ -111,7 +111,7 @@ class Front:
         self.storage = Storage(limits)
         self.heartbeat: float = limits.heartbeat
         self.now = clock
-        self.broker = Broker(self)
+        self.broker = Broker(self, limits.queue_all)
         self.routes = Routes()
         self.connections: set[HttpConnection] = set()
         self.links: set[WorkerConnection] = set()
@@ -344,6 +344,7 @@ class Front:
                 limits.wait_timeout if settings.wait_timeout is None else settings.wait_timeout,
                 limits.request_timeout if settings.request_timeout is None else settings.request_timeout,
                 name in self._applications,
+                limits.queue_size if settings.queue_size is None else settings.queue_size,
             )
         return queue
 
