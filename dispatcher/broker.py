@@ -225,10 +225,9 @@ class ApplicationQueue:
             return exchange
         return None
 
-    def is_full_for(self, exchange: Exchange) -> bool:
-        """Whether an exchange may not join those that wait."""
-        count = len(self.waiting) + len(self.returned)
-        return count >= self.bound or (count > 0 and self.size + exchange.size > self.size_bound)
+    def has_room_for(self, size: int) -> bool:
+        """Whether a body of this size may join those that wait."""
+        return self.size + size <= self.size_bound or not len(self)
 
     def overdue(self, now: float) -> Iterator[Exchange]:
         """Yield the exchanges that have waited too long.
@@ -272,14 +271,17 @@ class Broker:
         if queue.idle:  # so nothing waits
             link, _ = queue.idle.popitem(last=False)
             self._assign(link, exchange, now)
-        elif queue.is_full_for(exchange):
+        elif len(queue.waiting) + len(queue.returned) >= queue.bound:  # len(queue) would take twice as long
+            self._fail(exchange, x.QUEUE_FULL)
+        elif exchange.size and not queue.has_room_for(exchange.size):
             self._fail(exchange, x.QUEUE_FULL)
         elif self.waiting >= self.bound:
             self._fail(exchange, x.QUEUES_FULL)
         else:
             exchange.deadline = now + queue.wait_timeout
             queue.waiting[exchange] = None
-            queue.size += exchange.size
+            if exchange.size:
+                queue.size += exchange.size
             self.waiting += 1
 
     def release(self, link: Link, exchange: Exchange, now: float) -> None:
@@ -500,7 +502,8 @@ class Broker:
             del queue.waiting[exchange]
         else:
             del queue.returned[exchange]
-        queue.size -= exchange.size
+        if exchange.size:
+            queue.size -= exchange.size
         self.waiting -= 1
 
     def _take_back(self, link: Link, now: float) -> None:

@@ -179,7 +179,11 @@ class Exchange:
         self.minor = 1
         self.content = content
         self.body = body
-        self.size = len(content) if body is None else body.length
+        self.size = 0
+        if content:
+            self.size = len(content)
+        elif body is not None:
+            self.size = body.length
         self.safe = method in SAFE_METHODS
         self.standing = Standing.WAITING
         self.application = "-"
