@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos check bench docs lock clean
+.PHONY: help run test chaos fuzz check bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ test: $(VENV)/ready ## run all tests
 chaos: $(VENV)/ready ## strike a loaded system with every fault, and hold what clients saw against what was done
 	@.ci/debian
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: $(VENV)/ready ## give everything that reads bytes what nobody meant, for two minutes (ARGS="--seconds 600 http")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: $(VENV)/ready ## lint, format, types and import contracts
 	@$(BIN)/ruff check
@@ -42,7 +45,7 @@ lock: $(VENV)/ready ## pin the newest versions that pyproject.toml allows
 		--group dev -o requirements-dev.lock pyproject.toml
 
 clean: ## remove the virtual environment and all caches
-	rm -rf $(VENV) .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) .venv-bench .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 
 $(VENV)/ready: pyproject.toml requirements-dev.lock
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed; install it, or name it: make PYTHON=/path/to/python"; exit 1; }
