@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from dispatcher.broker import ApplicationQueue, Broker, Link
+from dispatcher.broker import MEMORY, ApplicationQueue, Broker, Link
 from dispatcher.exchange import LEAVING, WORKER_BROKE, Exchange, Failure
 from dispatcher.gate import Gate
 from dispatcher.keyring import Keyring
+from dispatcher.recollection import Recollection
 from dispatcher.routes import Routes
 from dispatcher.settings import ApplicationSettings
 from dispatcher.storage import Storage
@@ -124,6 +125,7 @@ class Front:
         self.crowded = asyncio.Event()
         self.done = asyncio.Event()
         self.deserted = asyncio.Event()
+        self._recollection = Recollection()
         self._by_address: dict[str, int] = {}
         self._static = static
         self._access_log = access_log
@@ -132,6 +134,22 @@ class Front:
             queue = self._queue(name)
             for claim in _claims(name, settings):
                 self._claim(queue, claim)
+
+    def recall(self, recollection: Recollection) -> None:
+        """Know what the dispatchers before us knew, as if its workers had been lost just now."""
+        self._recollection = recollection
+        for claim in recollection.claims:
+            try:
+                self.routes.check(claim, claim.name)
+            except RegistrationError:  # what is configured now counts for more
+                continue
+            queue = self._queue(claim.name)
+            if claim not in queue.claims:
+                self.routes.add(claim, queue)
+                queue.claims[claim] = 0
+            queue.lost_at = self.now()
+            if not queue.configured:
+                queue.forgotten_at = self.now() + MEMORY
 
     # ── Requests ─────────────────────────────────────────────────────────────────────────────────
 
@@ -251,6 +269,8 @@ class Front:
         link = Link(_name_of(registration), registration.window, connection)
         connection.accept(link, registration)
         self.broker.join(link, queues.values(), self.now())
+        for claim in claims:
+            self._recollection.note(claim)
 
     def _find_twin(self, registration: Registration) -> WorkerConnection | None:
         """Return the link that is registered as the same instance, and is to make room.

@@ -346,6 +346,11 @@ class LinkConnection(asyncio.Protocol):
             self._transport.close()
         self._settle()
 
+    def send_on(self) -> None:
+        """Tell the worker that we leave, and that another dispatcher takes it in at our address."""
+        if self.link is not None and not self._transport.is_closing():
+            self._write(self._end.drain())
+
     def fence(self) -> None:
         """End the link because its worker, or a twin of it, has registered on another connection.
 

@@ -2,6 +2,10 @@
 
 Told to stop, it takes in who has already connected, closes its listener, lets every accepted request be
 answered, and only then closes the links: the workers are needed until the last answer.
+
+Its sockets may have been passed to it, and may stay when it goes. Told to make room for another dispatcher
+that has them too, it leaves to that one who has not been let in yet, and sends its workers there, who serve
+both meanwhile.
 """
 
 from __future__ import annotations
@@ -27,8 +31,10 @@ from dispatcher.http import HttpConnection
 from dispatcher.keyring import Keyring, read_keyring
 from dispatcher.links import LinkConnection
 from dispatcher.listener import Listener
+from dispatcher.passed import Passed
 from dispatcher.proxies import Proxies
 from dispatcher.scribe import Scribe
+from dispatcher.spool import find_folder
 from dispatcher.static import StaticFiles
 from dispatcher.tls import TlsTransport
 from protocol.errors import SettingsError
@@ -54,15 +60,30 @@ RESERVE: Final = 256
 """File descriptors kept for workers, spools, static files and logs when the number of clients is not set."""
 
 
-def run(settings: DispatcherSettings, limits: Limits, applications: Mapping[str, ApplicationSettings]) -> int:
+def run(
+    settings: DispatcherSettings,
+    limits: Limits,
+    applications: Mapping[str, ApplicationSettings],
+    passed: Passed | None = None,
+    on_ready: Callable[[], None] = lambda: None,
+) -> int:
     """Run a dispatcher until it is told to stop; returns the exit code.
+
+    Args:
+        settings: where to listen.
+        limits: what clients may use.
+        applications: what is known of applications before their workers come.
+        passed: what was opened for us.
+        on_ready: called when clients are served.
 
     Raises:
         LrwpError: it cannot start.
     """
     keyring = read_keyring(settings, applications)
     _check_reach(settings, keyring)
+    find_folder()
     with contextlib.ExitStack() as stack:
+        passed = stack.enter_context(contextlib.closing(Passed() if passed is None else passed))
         access_log = None
         if settings.access_log_format != "off":
             file = (
@@ -72,7 +93,8 @@ def run(settings: DispatcherSettings, limits: Limits, applications: Mapping[str,
             access_log = AccessLog(settings.access_log_format, scribe)
         static = None if settings.docroot is None else StaticFiles(settings.docroot)
         front = Front(limits, applications, static, access_log, keyring)
-        server = Server(settings, front, lambda: read_keyring(settings, applications))
+        front.recall(passed.recollection)
+        server = Server(settings, front, lambda: read_keyring(settings, applications), passed, on_ready)
         return uvloop.run(server.serve())
 
 
@@ -83,17 +105,27 @@ class Server:
         settings: where to listen.
         front: what to serve.
         read_keyring: reads the secrets anew.
+        passed: what was opened for us.
+        on_ready: called when clients are served.
 
     Raises:
         SettingsError: a certificate cannot be used, or settings contradict each other.
     """
 
     def __init__(
-        self, settings: DispatcherSettings, front: Front, read_keyring: Callable[[], Keyring] = Keyring
+        self,
+        settings: DispatcherSettings,
+        front: Front,
+        read_keyring: Callable[[], Keyring] = Keyring,
+        passed: Passed | None = None,
+        on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._front = front
         self._read_keyring = read_keyring
+        self._passed = Passed() if passed is None else passed
+        self._on_ready = on_ready
+        self._makes_room = False
         self._certificate = _read_certificate(settings)
         self._link_certificate = _read_link_certificate(settings)
         self._admin: Admin
@@ -114,20 +146,28 @@ class Server:
         front.tell_time()
         with contextlib.ExitStack() as stack:
             http, admin, *links = [stack.enter_context(contextlib.closing(each)) for each in self._bind()]
+            self._passed.check()
             for listener in (admin, *links, http):  # clients last, when there is somebody to serve them
                 await listener.open()
             for number in (signal.SIGTERM, signal.SIGINT):
                 if signal.getsignal(number) != signal.SIG_IGN:  # nohup means what it says
                     loop.add_signal_handler(number, self._on_signal, number)
             loop.add_signal_handler(signal.SIGHUP, self._renew)
+            loop.add_signal_handler(signal.SIGUSR1, self._make_room)
             ticking = [
                 loop.create_task(self._repeat(TICK, self._tick)),
                 loop.create_task(self._repeat(RELIEF, front.relieve, front.crowded)),
             ]
             where = ", ".join(str(listener.address) for listener in links)
             log.info("serving", http=str(http.address), link=where, admin=str(admin.address))
+            self._on_ready()
             await self._stop.wait()
-            is_drained = await self._drain(http)
+            front.leave(front.now())
+            if self._makes_room:
+                await self._send_workers_on(http, admin, *links)
+            else:
+                await http.close_gently()
+            is_drained = await self._drain()
             for task in ticking:
                 task.cancel()
             self._tick(front.now())
@@ -135,25 +175,31 @@ class Server:
 
     def _bind(self) -> Iterator[Listener]:
         """Yield the listeners for clients, for questions, and those for workers."""
-        settings, front = self._settings, self._front
+        settings, front, take = self._settings, self._front, self._passed.take
         proxies = _read_proxies(settings)
         entrance = Entrance(front, proxies, self._certificate, settings.proxy_protocol)
-        http = Listener(settings.http, entrance.connection)
+        http = Listener(settings.http, entrance.connection, take(settings.http))
         yield http
         admin = self._admin = Admin(front, front.limits, str(http.address))
-        yield Listener(settings.admin, lambda: HttpConnection(admin))
+        yield Listener(settings.admin, lambda: HttpConnection(admin), take(settings.admin))
         failures = Burst("link handshake failed", front.now)
         for address in settings.link:
             if address.kind == "tls" and self._link_certificate is not None:
-                yield Listener(address, partial(_secure_link, front, self._link_certificate, failures))
+                secure = partial(_secure_link, front, self._link_certificate, failures)
+                yield Listener(address, secure, take(address))
             else:
-                yield Listener(address, lambda: LinkConnection(front))
+                yield Listener(address, lambda: LinkConnection(front), take(address))
 
     def _on_signal(self, number: int) -> None:
         """TERM and a first INT drain; a second INT ends everything."""
         if self._stop.is_set() and number == signal.SIGINT:
             self._is_forced = True
             self._front.done.set()
+        self._stop.set()
+
+    def _make_room(self) -> None:
+        """USR1: drain, and leave the sockets, which were passed to us, to another dispatcher."""
+        self._makes_room = True
         self._stop.set()
 
     def _renew(self) -> None:
@@ -196,12 +242,19 @@ class Server:
             except Exception:  # without deadlines and heartbeats nothing would work any more
                 log.exception("a timed action failed", action=action.__name__)
 
-    async def _drain(self, http: Listener) -> bool:
+    async def _send_workers_on(self, *listeners: Listener) -> None:
+        """Let nobody in any more, and have the workers dial again: another dispatcher takes them in."""
+        for listener in listeners:
+            listener.close()
+        await asyncio.sleep(0)  # for those whom the loop has accepted and not introduced yet
+        for link in self._front.links:
+            if isinstance(link, LinkConnection):  # peers of LRWP/1 and LRWP/2 come back when theirs ends
+                link.send_on()
+
+    async def _drain(self) -> bool:
         """Let what was accepted be answered; returns whether all of it was."""
         front = self._front
         log.info("draining", connections=len(front.connections))
-        front.leave(front.now())
-        await http.close_gently()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(front.done.wait(), front.limits.drain_timeout)
         left = len(front.connections)

@@ -111,11 +111,14 @@ def dispatcher(
     """Run a dispatcher: HTTP in front, links to workers behind."""
     over = {"dispatcher": read_flags(DispatcherSettings, flags)}
     configuration = _warned(read_configuration(config, os.environ, over))
+    from dispatcher.passed import take_passed
     from dispatcher.server import run
     from lrwp.log import configure_log
+    from worker.child import tell_ready
 
     configure_log()
-    return run(configuration.dispatcher, configuration.limits, configuration.applications)
+    passed = take_passed(os.environ)
+    return run(configuration.dispatcher, configuration.limits, configuration.applications, passed, tell_ready)
 
 
 @app.command()

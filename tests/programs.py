@@ -86,10 +86,12 @@ def running(
     cwd: Path | None = None,
     environ: Mapping[str, str] | None = None,
     terminal: bool = False,
+    files: Sequence[int] = (),
 ) -> Iterator[Program]:
     """Run Python with these arguments in a session of its own, and leave nothing of it behind.
 
-    With ``terminal`` its streams are a terminal, but not the one that controls it.
+    With ``terminal`` its streams are a terminal, but not the one that controls it. It has the open ``files``
+    under their numbers.
     """
     reader, writer = pty.openpty() if terminal else os.pipe()
     try:
@@ -101,6 +103,7 @@ def running(
             stdout=writer,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=files,
         )
     finally:
         os.close(writer)

@@ -139,6 +139,13 @@ class Process:
                 os.kill(self.pid, number)
 
 
+def tell_ready() -> None:
+    """Tell our parent, if it wants to hear it, that we are ready for work; that is all it will hear."""
+    if (file := os.environ.pop(READY_FD, None)) is not None:
+        with suppress(OSError), os.fdopen(int(file), "wb", buffering=0) as report:
+            report.write(b"+")
+
+
 def tell_file(report: int, path: str, stamp: str) -> None:
     """Tell our parent, through the pipe with this number, of a file that our code is from."""
     with suppress(OSError):  # it is gone, and nobody wants to know any more

@@ -43,6 +43,7 @@ class Link:
         patience: seconds for which the dispatcher waits for a word about a request before it cuts us off,
             once we are registered; 0 if it does not say.
         cancelled: the exchanges for which nobody waits any more.
+        on_left: called when the dispatcher says that it leaves, and another takes us in at its address.
 
     Args:
         sock: a socket that is connected, and blocks.
@@ -68,6 +69,7 @@ class Link:
         self.heartbeat = 0.0
         self.patience = 0.0
         self.cancelled: set[int] = set()
+        self.on_left: Callable[[], None] = self.drain
         self._socket = sock
         self._bodies: dict[int, LinkBody] = {}
         self._end = WorkerEnd(self)
@@ -269,8 +271,8 @@ class Link:
         self._send(self._end.pong())
 
     def on_drain(self) -> None:
-        """Leave, as the dispatcher asks."""
-        self.drain()
+        """Let somebody see to it that the dispatcher leaves."""
+        self.on_left()
 
 
 def _lost(error: OSError) -> LinkLostError:

@@ -6,6 +6,7 @@ import select
 import socket
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -57,9 +58,10 @@ class Dispatcher:
         due: when something is to be done about it though nothing has come from it: to dial it, or to give up
             what has been silent for too long.
         complaint: why we do not trust it, or it us, since it has last accepted us; "" if nothing is wrong.
+        is_leaving: whether it makes room for another one at its address.
     """
 
-    __slots__ = ("address", "backoff", "complaint", "dialling", "due", "link")
+    __slots__ = ("address", "backoff", "complaint", "dialling", "due", "is_leaving", "link")
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -68,6 +70,7 @@ class Dispatcher:
         self.backoff = Backoff(first=0.1, longest=5.0)
         self.due = 0.0
         self.complaint = ""
+        self.is_leaving = False
 
     def __repr__(self) -> str:
         return f"<Dispatcher {self.address} {self.link or self.dialling}>"
@@ -258,6 +261,7 @@ class Links:
             sock.close()
             self._miss(dispatcher, str(error))
             return
+        dispatcher.link.on_left = partial(self._on_left, dispatcher)
         self._by_file[sock.fileno()] = dispatcher
         self._poll.register(sock, select.POLLIN | ENDED)
         dispatcher.due = self._now + REGISTRATION_TIME
@@ -303,10 +307,22 @@ class Links:
                 self._was_registered = True
                 self._on_registered()
 
+    def _on_left(self, dispatcher: Dispatcher) -> None:
+        """Dial a dispatcher's successor at once, and serve both: requests may still come from either."""
+        if dispatcher.is_leaving or self._is_leaving:
+            return
+        dispatcher.is_leaving = True
+        log.info("dispatcher leaves", dispatcher=str(dispatcher.address))
+        # Other threads look at the list.
+        self._dispatchers = [*self._dispatchers, Dispatcher(dispatcher.address)]
+
     def _lose(self, dispatcher: Dispatcher, reason: str, is_distrust: bool = False) -> None:
         link = dispatcher.link
         assert link is not None  # noqa: S101 - the callers have looked
         self._hang_up(dispatcher)
+        if dispatcher.is_leaving:
+            self._dispatchers = [each for each in self._dispatchers if each is not dispatcher]
+            return
         if link.is_fenced:
             self._give_up(dispatcher, reason)
             return

@@ -24,7 +24,7 @@ import structlog
 from protocol.errors import LrwpError, SettingsError
 from protocol.registration import Claim, Registration, read_registration, read_secrets
 from worker import development
-from worker.child import LABEL, READY_FD, SIGNS_FD, STDERR, tell_promise, tell_wear
+from worker.child import LABEL, SIGNS_FD, STDERR, tell_promise, tell_ready, tell_wear
 from worker.loading import load
 from worker.pool import HUNG, RECYCLE
 from worker.serving import Serving, plain_page, whereabouts
@@ -293,9 +293,8 @@ class Process:
         self._wake()
         with self._lock:
             self._unregistered -= 1
-            if self._unregistered == 0 and (file := os.environ.pop(READY_FD, None)) is not None:
-                with suppress(OSError), os.fdopen(int(file), "wb", buffering=0) as report:
-                    report.write(b"+")
+            if self._unregistered == 0:
+                tell_ready()
 
 
 def _promise_nobody(seconds: float) -> None:

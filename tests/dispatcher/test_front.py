@@ -11,8 +11,9 @@ import pytest
 
 from dispatcher.broker import MEMORY
 from dispatcher.front import GRACE, Fields, Front
+from dispatcher.recollection import Recollection
 from dispatcher.settings import ApplicationSettings, Limits
-from protocol.registration import RegistrationError
+from protocol.registration import Claim, RegistrationError
 from protocol.settings import Duration, Size
 from tests.dispatcher.house import House, a_house
 
@@ -425,3 +426,33 @@ def test_a_leaving_front_takes_a_worker_that_an_accepted_request_waits_for(house
         peer.register()
         peer.answer(peer.expect_request().exchange, b"in time")
         assert browser.read().body == b"in time"
+
+
+# A dispatcher before this one
+
+
+def test_a_request_waits_for_an_application_that_an_earlier_dispatcher_knew(house: House) -> None:
+    house.front.recall(recollection_of(Claim("pages", "", "/pages"), Claim("pages", "", "/old")))
+    with house.browser() as browser:
+        browser.ask("GET", "/pages")
+        waits(house, "pages")
+        with house.peer("pages").register() as peer:
+            peer.answer(peer.expect_request().exchange, b"the worker")
+            assert browser.read().body == b"the worker"
+            assert browser.get("/old").status == 404
+
+
+def test_what_an_earlier_dispatcher_knew_is_forgotten_like_anything_else(house: House) -> None:
+    house.front.recall(recollection_of(Claim("pages", "", "/gone"), Claim("other", "", "/shop")))
+    front = house.front
+    assert {queue.name for queue in front.broker.queues.values()} == {"shop", "pages"}
+    house.do(lambda: front.tick(front.now() + MEMORY + 1))
+    assert {queue.name for queue in front.broker.queues.values()} == {"shop"}
+    with house.browser() as browser:
+        assert browser.get("/gone").status == 404
+
+
+def recollection_of(*claims: Claim) -> Recollection:
+    recollection = Recollection()
+    recollection.claims = dict.fromkeys(claims)
+    return recollection

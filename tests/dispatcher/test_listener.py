@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import pytest
 import uvloop
 
-from dispatcher import listener
-from dispatcher.listener import Listener, ListenError
+from dispatcher import sockets
+from dispatcher.listener import Listener
+from dispatcher.sockets import ListenError
 from protocol.addresses import Address, read_address
 
 T = TypeVar("T")
@@ -107,7 +108,7 @@ def test_a_port_that_is_not_ours_to_have_is_refused(monkeypatch: pytest.MonkeyPa
         sock.close()
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(listener, "_bound", refuse)  # tests may run as root, to whom all ports are open
+    monkeypatch.setattr(sockets, "_bound", refuse)  # tests may run as root, to whom all ports are open
     assert refusal(Address("tcp", "127.0.0.1", 80)) == (
         "cannot listen on 127.0.0.1:80: this user may not listen on that port; choose one above 1023"
     )

@@ -164,7 +164,7 @@ def test_the_dispatcher_gets_what_flags_and_file_say(
         "[::1]:2",
     )
     assert (result.code, result.err) == (0, "")
-    [(settings, limits, applications)] = calls
+    [(settings, limits, applications, *_)] = calls
     assert isinstance(settings, DispatcherSettings)
     assert (str(settings.http), *map(str, settings.link)) == ("unix:///run/http", "[::1]:1", "[::1]:2")
     assert settings.docroot == tmp_path / "www"

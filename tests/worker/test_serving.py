@@ -999,13 +999,43 @@ def test_a_worker_drains_though_more_requests_come_all_the_time(dispatcher: Fake
         assert worker.ended() is None
 
 
-def test_a_worker_leaves_when_the_dispatcher_asks_it_to(dispatcher: FakeDispatcher) -> None:
-    with a_worker(echo, dispatcher) as worker:
-        with dispatcher.registered() as link:
-            link.say("drain")
-            link.expect("draining")
-        with dispatcher.registered() as link:
-            let_go(worker, link)
+def test_a_worker_serves_a_dispatcher_that_leaves_and_its_successor(dispatcher: FakeDispatcher) -> None:
+    with a_worker(echo, dispatcher) as worker, dispatcher.registered() as old:
+        old.say("drain")
+        old.say("drain")
+        with dispatcher.registered() as new:
+            for link in (old, new, old):
+                link.request()
+                assert link.expect_response().status == 200
+            old.socket.close()
+            new.request()
+            assert new.expect_response().status == 200
+            assert new.is_quiet()
+            let_go(worker, new)
+
+
+def test_a_worker_that_leaves_says_goodbye_to_both(dispatcher: FakeDispatcher) -> None:
+    with a_worker(echo, dispatcher) as worker, dispatcher.registered() as old:
+        old.say("drain")
+        with dispatcher.registered() as new:
+            worker.serving.drain()
+            for link in (old, new):
+                link.expect("draining")
+                link.socket.close()
+        assert worker.ended() is None
+
+
+def test_a_successor_that_is_not_there_yet_is_dialled_again(dispatcher: FakeDispatcher) -> None:
+    with a_worker(echo, dispatcher) as worker, dispatcher.registered() as old:
+        old.say("drain")
+        with dispatcher.accept() as early:
+            early.expect("register")
+            early.say("rejected", "draining", "this dispatcher is stopping")
+        old.request()
+        assert old.expect_response().status == 200
+        with dispatcher.registered() as new:
+            old.socket.close()
+            let_go(worker, new)
 
 
 def test_a_worker_that_drains_does_not_wait_long_for_who_has_not_accepted_it(
