@@ -271,9 +271,9 @@ class Broker:
         if queue.idle:  # so nothing waits
             link, _ = queue.idle.popitem(last=False)
             self._assign(link, exchange, now)
-        elif len(queue.waiting) + len(queue.returned) >= queue.bound:  # len(queue) would take twice as long
-            self._fail(exchange, x.QUEUE_FULL)
-        elif exchange.size and not queue.has_room_for(exchange.size):
+        elif len(queue.waiting) + len(queue.returned) >= queue.bound or (  # len(queue) takes twice as long
+            exchange.size and not queue.has_room_for(exchange.size)
+        ):
             self._fail(exchange, x.QUEUE_FULL)
         elif self.waiting >= self.bound:
             self._fail(exchange, x.QUEUES_FULL)

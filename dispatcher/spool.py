@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import tempfile
@@ -9,6 +10,15 @@ from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dispatcher.storage import Storage
+
+
+def find_folder() -> None:
+    """Find out where temporary files go, as long as there are descriptors.
+
+    Python tries that with a file; when it cannot open one, it says that there is no such folder.
+    """
+    with contextlib.suppress(FileNotFoundError):  # as each body will be told that needs it
+        tempfile.gettempdir()
 
 
 def temporary_file() -> IO[bytes]:

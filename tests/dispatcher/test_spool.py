@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dispatcher import spool as module
 from dispatcher.settings import Limits
-from dispatcher.spool import Spool
+from dispatcher.spool import Spool, find_folder
 from dispatcher.storage import Storage
 from protocol.settings import Size
 
@@ -40,6 +40,14 @@ def test_what_does_not_fit_goes_to_a_file_without_a_name(tmp_path, monkeypatch):
     assert spool.read(12, 4) == b""
     assert list(tmp_path.iterdir()) == []
     spool.close()
+
+
+def test_without_a_folder_for_files_what_does_not_fit_is_an_error(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
+    find_folder()
+    with pytest.raises(FileNotFoundError, match="No usable temporary directory"):
+        a_spool(0).append(b"a")
 
 
 def test_a_spool_without_memory_is_a_file_from_the_beginning():
