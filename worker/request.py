@@ -6,10 +6,10 @@ client can send makes a 500 here.
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Callable
+from encodings.aliases import aliases
 from io import BytesIO
 from time import time
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
@@ -34,9 +34,15 @@ if TYPE_CHECKING:
     from worker.place import Place
     from worker.uploads import UploadedFile
 
-_CHARSETS: Final = frozenset({"utf-8", "ascii", "iso8859-1", "cp1252", "utf-16"})
+_CHARSETS: Final = frozenset({"utf_8", "ascii", "latin_1", "cp1252", "utf_16"})
 """Encodings of text that a client may choose, by the names of Python. Not all that Python knows: some
 take time that grows with the square of the length (CVE-2022-45061)."""
+
+_CHARSET_NAMES: Final = {name: name for name in _CHARSETS} | {
+    alias: name for alias, name in aliases.items() if name in _CHARSETS
+}
+"""All that they are called, in Python's spelling. We look here, because Python itself keeps each name that it
+is asked for, those too that mean nothing; a client could have filled our memory with them."""
 
 _MALFORMED_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
 _NOT_NORMAL: Final = re.compile(rb"//|/(\.|%2e)", re.IGNORECASE)
@@ -440,11 +446,8 @@ def _charset(content_type: str) -> str:
     match = re.search(r';\s*charset\s*=\s*"?([^\s";]+)', content_type, re.IGNORECASE)
     if match is None:
         return "utf-8"
-    try:
-        name = codecs.lookup(match[1]).name
-    except (LookupError, UnicodeError, ValueError):
-        name = ""
-    if name not in _CHARSETS:
+    name = _CHARSET_NAMES.get(match[1].lower().replace("-", "_"))
+    if name is None:
         raise HttpError(415, "The body is text in an encoding that is not read here.")
     return name
 

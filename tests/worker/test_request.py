@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import encodings
 import threading
 from io import BytesIO
 
@@ -265,6 +266,12 @@ def test_text_in_another_encoding_than_it_names_is_the_clients_mistake():
 @pytest.mark.parametrize("charset", ["punycode", "idna", "zip", "rot13", "nonsense", "utf-8\u0000", "é"])
 def test_an_encoding_that_is_not_for_clients_to_choose_is_refused(charset):
     assert status_of(lambda: posted(b"x", f"text/plain; charset={charset}").text) == 415
+
+
+def test_names_of_encodings_that_clients_make_up_are_not_kept():
+    kept = [*encodings._cache]  # where Python keeps each name that it was ever asked for
+    assert status_of(lambda: posted(b"x", "text/plain; charset=made-up").text) == 415
+    assert [*encodings._cache] == kept
 
 
 def test_json_is_read():
