@@ -194,10 +194,15 @@ def _in_words_of_json(value: Any) -> Any:
 
 def _first_leaf(pieces: list[Any] | tuple[Any, ...]) -> object:
     """Return the first element at any depth that is not a list itself; a mark of its own if there is none."""
-    for piece in pieces:
-        leaf = _first_leaf(piece) if isinstance(piece, list | tuple) else piece
-        if leaf is not _NO_LEAF:
-            return leaf
+    unread = [iter(pieces)]
+    while unread:
+        piece = next(unread[-1], _NO_LEAF)
+        if piece is _NO_LEAF:
+            unread.pop()
+        elif isinstance(piece, list | tuple):
+            unread.append(iter(piece))
+        else:
+            return piece
     return _NO_LEAF
 
 

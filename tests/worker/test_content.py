@@ -155,6 +155,7 @@ def test_an_iolist_may_be_nested_deeper_than_functions_may():
     for _ in range(10_000):
         pieces = [pieces, "y"]
     assert join_content(pieces) == b"x" + b"y" * 10_000
+    assert read_content(pieces) == (PAGE, pieces)
 
 
 def test_a_lone_surrogate_from_a_clients_json_does_no_harm():
