@@ -20,7 +20,7 @@ import os
 
 from apps.pages import navigation, samples, schema
 from apps.pages.editing import Delete, Edit, New, list_pages
-from apps.pages.editors import set_password
+from apps.pages.editors import remove_editors, set_password
 from apps.pages.login import Login, LoginNeededError, ask_for_login, log_out
 from apps.pages.site import refuse, show, show_error, show_home, with_policy
 from worker import Application, Sessions, StaticFolder
@@ -57,4 +57,6 @@ def prepare() -> None:
         password = EDITOR if os.environ.get("PAGES_DEMO") else os.environ.get("PAGES_PASSWORD")
         if password:
             set_password(db, EDITOR, password)
+        else:
+            remove_editors(db)  # a site that began as a demo has an editor whose password everybody knows
     navigation.forget()  # what is known is of the database that was used before

@@ -41,6 +41,11 @@ def set_password(db: Connection, name: str, password: str) -> None:
     db.execute(insert(editor).values(name=name, salt=salt, hash=_hash(password, salt)))
 
 
+def remove_editors(db: Connection) -> None:
+    """Let nobody log in from now on, and end the sessions of those who have."""
+    db.execute(delete(editor))
+
+
 def check_password(db: Connection, name: str, password: str) -> str:
     """Return the salt of an editor's password if this is the one; nothing for a wrong name or password.
 

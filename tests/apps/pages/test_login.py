@@ -170,6 +170,14 @@ def test_without_a_password_nobody_edits_and_the_page_says_what_to_do(
     assert "<nav" in refused.text
 
 
+def test_a_start_without_a_password_takes_it_from_who_had_one(
+    editor: Client, start: Callable[[], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PAGES_PASSWORD")
+    assert start().get("/login").status == 403
+    assert editor.get("/edit/").status == 303
+
+
 def test_an_empty_password_is_none(start: Callable[[], Client], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAGES_PASSWORD", "")
     assert start().get("/login").status == 403
