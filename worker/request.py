@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from encodings.aliases import aliases
 from io import BytesIO
+from math import isinf
 from time import time
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 from urllib.parse import quote, unquote_to_bytes
@@ -284,10 +285,11 @@ class Request:
         """The value that the body holds as JSON.
 
         Raises:
-            HttpError: 400, it is not JSON (RFC 8259), or it is nested too deep to be read.
+            HttpError: 400, it is not JSON (RFC 8259), or it is nested too deep or has a number too large to
+                be read.
         """
         try:
-            return json.loads(self.body, parse_constant=_refuse_constant)
+            return json.loads(self.body, parse_constant=_refuse_constant, parse_float=_read_float)
         except (ValueError, RecursionError):
             raise HttpError(400, "The body is not JSON.") from None
 
@@ -455,3 +457,11 @@ def _charset(content_type: str) -> str:
 def _refuse_constant(name: str) -> None:
     """Refuse NaN and Infinity, which Python reads but which are not JSON."""
     raise ValueError(name)
+
+
+def _read_float(text: str) -> float:
+    """Return a number that can be sent as JSON again, which 1e400, infinite for Python, could not."""
+    number = float(text)
+    if isinf(number):
+        raise ValueError(text)
+    return number

@@ -281,7 +281,18 @@ def test_json_is_read():
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"nul", b"\xff\xfe\xfd", b"[NaN]", b"-Infinity", b"[" * 200_000, b"9" * 5000, b"{} {}"],
+    [
+        b"",
+        b"{",
+        b"nul",
+        b"\xff\xfe\xfd",
+        b"[NaN]",
+        b"-Infinity",
+        b"[-1e400]",
+        b"[" * 200_000,
+        b"9" * 5000,
+        b"{} {}",
+    ],
 )
 def test_what_is_not_json_is_the_clients_mistake(body):
     assert status_of(lambda: posted(body).json) == 400
