@@ -104,6 +104,7 @@ class _Watch:
 
     def __init__(self, database: Watched, request: Request) -> None:
         self._database = database
+        self._request = request
         self._handler = request.call.handler
         if database.roll_back():
             log.error("a transaction was open before the request, and was rolled back", before=self._name)
@@ -115,6 +116,7 @@ class _Watch:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if error is None:
             return
+        self._withdraw()
         answer = self._database.explain(error) if isinstance(error, SQLAlchemyError) else None
         self._database.roll_back()
         if answer is not None:
@@ -138,8 +140,13 @@ class _Watch:
         Raises:
             UncommittedError: something was written and not committed.
         """
+        self._withdraw()
         if self._database.roll_back():
             raise self._complaint()
+
+    def _withdraw(self) -> None:
+        """Take the connection back: nobody would look at what a wrapper leaves open in it."""
+        self._request.__dict__.pop("db", None)
 
     @property
     def _name(self) -> str:

@@ -196,7 +196,7 @@ class Request:
         """Yield where this view is: the router that answers, and those around it."""
         return self.place.outwards() if self.place else iter(())
 
-    db = _Provided("this worker has no database: start it with --database URL")
+    db = _Provided("request.db is there for handlers, and only with --database URL; a wrapper has none")
     """This worker thread's own connection to the database; the guard sets it."""
 
     session = _Provided("this application has no sessions: wrap it with Sessions(...)")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from worker.calls import Mount, Route
+from worker.calls import Mount, Route, response_of
 from worker.error_answers import ErrorHandlers, answering_errors
 from worker.errors import HttpError, RouteError
 from worker.handlers import Handler, Responder, Wrapper, check_handler, describe, requires
@@ -203,9 +203,10 @@ class Router:
     def wrap(self, wrapper: WrapperT) -> WrapperT:
         """Put ``wrapper`` around everything that answers here; the first that is put is the outermost.
 
-        It is given a callable, Request → Response, and returns another. What it does before and after it
-        calls the one that it was given is before and after every request. What was raised within has become
-        an answer before a wrapper sees it, unless it is an error that nobody has an answer to.
+        It is given a callable, Request → Response, and returns another, which may return what handlers do.
+        What it does before and after it calls the one that it was given is before and after every request.
+        What was raised within has become an answer before a wrapper sees it, unless it is an error that
+        nobody has an answer to. It has no ``request.db``, which is there while a handler runs.
         """
         self._wrappers.append(wrapper)
         self._chain = None
@@ -245,7 +246,7 @@ class Router:
     def _build_chain(self) -> Responder:
         chain = answering_errors(self.dispatch)
         for wrapper in reversed(self._wrappers):
-            chain = answering_errors(wrapper(chain))
+            chain = answering_errors(_responding(wrapper(chain)))
         self._chain = chain
         return chain
 
@@ -318,6 +319,16 @@ def _enter(request: Request, mount: Mount, values: Sequence[Any], depth: int) ->
         return mount.router.respond(below)
     below.call = mount
     return below.perform(below)
+
+
+def _responding(wrapped: Handler) -> Responder:
+    """Return what a wrapper has made as a responder, whatever it returns."""
+
+    def respond(request: Request) -> Response:
+        result = wrapped(request)
+        return result if isinstance(result, Response) else response_of(result, wrapped)
+
+    return respond
 
 
 def _prepare(request: Request, route: Route, values: Sequence[Any]) -> None:

@@ -466,6 +466,26 @@ def test_a_wrapper_stands_around_every_path_and_sees_errors_as_pages(app, client
     assert client.get("/pages//x").headers["x-status"] == "308"
 
 
+def test_a_wrapper_returns_what_handlers_do(app, client):
+    app.wrap(lambda _: lambda request: {"path": request.path})
+    assert client.get("/pages/x").json() == {"path": "/x"}
+
+
+def test_a_wrapper_that_forgets_its_response_is_named(app, client):
+    app.get("/")(lambda request: "page")
+
+    @app.wrap
+    def forgetful(handler):
+        def wrapped(request):
+            handler(request)
+
+        return wrapped
+
+    complaint = r"forgetful.*wrapped\(\) in .* returned None: return Response\(\) if it is to have no body"
+    with pytest.raises(LrwpError, match=complaint):
+        client.get("/pages")
+
+
 def test_a_wrapper_may_answer_by_itself_or_refuse(app, client):
     app.get("/x")(lambda request: "page")
     seen = []
@@ -563,7 +583,7 @@ def test_the_guard_stands_within_all_wrappers_and_sees_what_handlers_raise(app, 
 def test_a_database_or_session_that_nobody_set_says_what_to_do(app, client):
     app.get("/db")(lambda request: request.db)
     app.get("/session")(lambda request: request.session)
-    with pytest.raises(LrwpError, match="this worker has no database: start it with --database URL"):
+    with pytest.raises(LrwpError, match="only with --database URL"):
         client.get("/pages/db")
     with pytest.raises(LrwpError, match=r"this application has no sessions: wrap it with Sessions\(...\)"):
         client.get("/pages/session")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from tests.worker.handling import body_of, request_of, respond
 from worker.database import Database, UnavailableError
-from worker.errors import HttpError
+from worker.errors import HttpError, NotProvidedError
 from worker.guard import Absent, UncommittedError
 from worker.response import Response
 
@@ -433,6 +435,28 @@ def test_a_stream_that_fails_is_rolled_back(database, handle):
         body_of(handle(show))
     assert is_idle(database)
     assert names(database) == ["home", "news"]
+
+
+# ── Around a handler ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_wrapper_has_no_connection_because_nobody_looks_at_what_it_leaves(database, fails):
+    def show(request):
+        leave_nothing(request)
+        if fails:
+            raise HttpError(409)
+        return "done"
+
+    request = request_of(show)
+    with suppress(HttpError):
+        database.guard(respond)(request)
+    with pytest.raises(NotProvidedError, match="a wrapper has none"):
+        leave_insert(request)
+
+
+def leave_nothing(request):
+    request.db.execute(select(PAGE)).all()
 
 
 # ── Without a database ───────────────────────────────────────────────────────────────────────────────
