@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from tests.chaos.ledger import Expected
 
@@ -18,6 +18,7 @@ class Fault:
         row: what happens, and what is promised for it.
         workers: how many workers there are.
         rate: requests a second of the constant load.
+        warm: requests before the first look at the dispatcher: the first ones fill its caches.
         posts: how many in a hundred of them are POSTs.
         limits: lines of the dispatcher's ``[limits]``.
         expected: what it may cost.
@@ -25,15 +26,16 @@ class Fault:
         is_long: whether it is tried in the full version only.
     """
 
-    name: ClassVar[str]
-    row: ClassVar[str]
-    workers: ClassVar[int] = 3
-    rate: ClassVar[float] = 300
-    posts: ClassVar[int] = 50
-    limits: ClassVar[str] = ""
-    expected: ClassVar[Expected] = Expected()
-    patience: ClassVar[float] = 60.0
-    is_long: ClassVar[bool] = False
+    name: str
+    row: str
+    workers: int = 3
+    rate: float = 300
+    warm: int = 150
+    posts: int = 50
+    limits: str = ""
+    expected: Expected = Expected()
+    patience: float = 60.0
+    is_long: bool = False
 
     def arrange(self, site: Site) -> None:
         """Start a dispatcher and its workers."""

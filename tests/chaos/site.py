@@ -184,8 +184,17 @@ class Site:
 
     def workers(self) -> list[int]:
         """Return the process ids of the workers, longest registered first."""
+        return list(self._ages())
+
+    def oldest_worker(self, age: float = 0.0) -> int:
+        """Return the process id of the worker that has been registered longest, and at least for so long."""
+        until(lambda: max(self._ages().values(), default=-1.0) >= age)
+        return self.workers()[0]
+
+    def _ages(self) -> dict[int, float]:
+        """Return for how many seconds workers have been registered, by process id, the oldest first."""
         links = sorted(self.dispatcher.status()["links"], key=lambda link: -link["since"])
-        return list(dict.fromkeys(int(link["instance"].split(":")[1]) for link in links))
+        return {int(link["instance"].split(":")[1]): link["since"] for link in links}
 
     def wait_for_links(self, count: int, patience: float = START) -> None:
         """Wait until so many links are registered."""
@@ -210,9 +219,13 @@ class Site:
     # ── What was found ───────────────────────────────────────────────────────────────────────────
 
     def vitals(self) -> Vitals:
-        """Return the dispatcher's vital signs."""
+        """Return the dispatcher's vital signs, as they are when our question is forgotten."""
         workers = len(self.dispatcher.status()["links"])
-        return look(self.dispatcher.pid, self.temporary, workers)
+        sights = []
+        for _ in range(5):
+            sights.append(look(self.dispatcher.pid, self.temporary, workers))
+            time.sleep(0.004)
+        return min(sights, key=lambda sight: sight.files)
 
     def account(self) -> Account:
         """Return what clients saw, what was begun and what was done."""

@@ -18,9 +18,6 @@ from tests.chaos.vitals import Vitals, at_rest, compare, settle
 if TYPE_CHECKING:
     from tests.chaos.fault import Fault
 
-WARM: Final = 150
-"""Requests before the first look at the dispatcher: the first ones fill its caches."""
-
 AFTER: Final = 100
 """Requests after the fault, which show that the system serves as before."""
 
@@ -98,7 +95,7 @@ def _strike(fault: Fault, site: Site) -> tuple[Account, Vitals, Vitals]:
     site.wait_for_links(fault.workers)
     load = site.load
     load.start(fault.rate)
-    load.more(WARM)
+    load.more(fault.warm)
     load.rest()
     before = at_rest(site.vitals)
     load.start(fault.rate)
@@ -133,4 +130,4 @@ def _describe(error: Exception) -> str:
     """Say what went wrong, and in which line of the fault."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "/faults/" in frame.filename] or frames
-    return f"{type(error).__name__} in `{ours[-1].line}`: {error}"
+    return f"{type(error).__name__} in `{ours[-1].line}`: {str(error).partition(chr(10))[0]}"

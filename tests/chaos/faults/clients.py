@@ -189,17 +189,28 @@ class Idle(Fault):
     patience = 120.0
 
     def strike(self, site: Site) -> None:
+        """Have them come and go twice: the second time must not take more memory than the first."""
         count = 10_000 if site.is_full else 1_000
-        pid = site.dispatcher.pid
-        before = resident(pid)
         allow_files(count + 200)
-        with many_connections(site.dispatcher.http, count):
-            until(lambda: site.dispatcher.status()["http"]["connections"] >= count, 30)
-            grown = resident(pid) - before
-            site.load.more(300)
-        each = grown / count / 1024
+        before = resident(site.dispatcher.pid)
+        first, second = (self._crowd(site, count) for _ in range(2))
+        each = (first - before) / count / 1024
         site.expect(each < 6, f"an idle connection takes less than 6 KiB: it was {each:.1f} KiB")
+        more = (second - first) / MIB
+        site.expect(more < 2, f"memory is used again: the second time took {more:.1f} MiB more")
         site.remarks.append(f"{count:,} connections, {each:.1f} KiB each")
+
+    def _crowd(self, site: Site, count: int) -> int:
+        """Return the dispatcher's memory while so many are connected."""
+        with many_connections(site.dispatcher.http, count):
+            until(lambda: self._count(site) >= count, 30)
+            memory = resident(site.dispatcher.pid)
+            site.load.more(300)
+        until(lambda: self._count(site) < count)
+        return memory
+
+    def _count(self, site: Site) -> int:
+        return int(site.dispatcher.status()["http"]["connections"])
 
 
 def allow_files(count: int) -> None:

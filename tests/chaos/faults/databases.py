@@ -56,7 +56,7 @@ class Locked(Fault):
     def strike(self, site: Site) -> None:
         with closing(sqlite3.connect(site.folder / "done.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            time.sleep(10 if site.is_full else 2)
+            time.sleep(4 if site.is_full else 2)
             other.execute("ROLLBACK")
         site.load.more(200)
         busy = [entry for entry in site.load.entries if entry.outcome == "503"]

@@ -46,22 +46,22 @@ class Kill(Fault):
         recovery=20.0,
         growth=12 << 20,
     )
-    workers = 100
     patience = 120.0
 
     def arrange(self, site: Site) -> None:
         """Start workers with many threads, each of which has a link."""
         site.start_dispatcher(limits=self.limits)
-        self.links = 500 if site.is_full else 100
-        site.start_pool(self.links // 50, "--threads", "50")
-        site.wait_for_links(self.links, 60)
+        self.workers = 500 if site.is_full else 100
+        self.warm = 2 * self.workers  # so that each link has been of use: its buffers are made then
+        site.start_pool(self.workers // 50, "--threads", "50")
+        site.wait_for_links(self.workers, 60)
 
     def strike(self, site: Site) -> None:
         site.dispatcher.program.send(signal.SIGKILL)
         site.dispatcher.program.wait()
         site.restart_dispatcher()
         site.expect_soon(
-            lambda: len(site.dispatcher.status()["links"]) == self.links,
-            f"all {self.links} links are back within 10 s",
+            lambda: len(site.dispatcher.status()["links"]) == self.workers,
+            f"all {self.workers} links are back within 10 s",
             10,
         )

@@ -64,7 +64,7 @@ class Soak(Fault):
         end = due = time.monotonic()
         end += seconds
         while due < end:
-            site.kill(site.workers()[0])
+            site.kill(site.oldest_worker())
             memory.append(resident(site.dispatcher.pid))
             due += PAUSE
             time.sleep(max(0.0, due - time.monotonic()))

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tests.chaos.entry import Entry
     from tests.chaos.site import Site
 
+SETTLED: Final = 5.5
+"""Seconds after which a pool replaces a worker at once, however often its place has lost one before."""
+
 REPLACED: Final = 10.0
 """Seconds in which a worker is replaced that has died: it waits a moment if it died young."""
 
@@ -44,6 +47,8 @@ class KillBegun(Fault):
         fates={"POST": mostly("200", "502"), "held GET": only("200"), "held POST": only("502")}, longest=5.0
     )
 
+    patience = 180.0
+
     def strike(self, site: Site) -> None:
         """Kill workers that are known to be at a request, and then some that may be."""
         for place in ("before", "within", "after"):
@@ -54,8 +59,8 @@ class KillBegun(Fault):
         site.let_go(entry)
         self._kill(site, pid)
         site.load.wait_for(entry)
-        for _ in range(60 if site.is_full else 4):
-            self._kill(site, site.workers()[0])
+        for _ in range(30 if site.is_full else 4):
+            self._kill(site, site.oldest_worker(SETTLED if site.is_full else 0.0))
 
     def _kill(self, site: Site, pid: int) -> None:
         site.kill(pid)
