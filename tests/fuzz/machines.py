@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MACHINES: Final[dict[str, type[RuleBasedStateMachine]]] = {"broker-laws": BrokerMachine, "link-laws": TwoEnds}
 """The machines by the names that the command line knows them by."""
 
-PLAYS: Final = 100
+PLAYS: Final = 20
 """Plays between two looks at the clock."""
 
 PLAY: Final = settings(

@@ -91,7 +91,7 @@ def test_a_finding_becomes_a_test(
 
 def test_machines_are_played(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["link-laws", "--seconds", "0.01"]) == 0
-    assert capsys.readouterr().out.split() == ["link-laws", "100", "plays"]
+    assert capsys.readouterr().out.split() == ["link-laws", "20", "plays"]
 
 
 def test_a_target_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,11 @@ from tests.fuzz.target import SEPARATOR, Target, joined, outcome, temporary_fold
 
 FILE = temporary_folder() / "lrwp.toml"
 
+ONE_OF_EACH = {
+    (setting.kind, setting.shape): setting for cls in SECTIONS.values() for setting in schema(cls).values()
+}.values()
+"""A setting of each kind."""
+
 
 def read(data: bytes) -> Configuration:
     """Read a file; further parts of an input are variables, ``NAME=text``."""
@@ -36,10 +41,9 @@ def is_written_as_it_is_read(data: bytes) -> None:
 
 def any_text_is_a_value_or_none(data: bytes) -> None:
     text = data.decode("utf-8", "surrogateescape")
-    for cls in SECTIONS.values():
-        for name, setting in schema(cls).items():
-            for texts in ([text], text.split(",")):
-                outcome(setting.read_texts, texts, name, refusals=(SettingsError,))
+    for setting in ONE_OF_EACH:
+        for texts in ([text], text.split(",")):
+            outcome(setting.read_texts, texts, setting.name, refusals=(SettingsError,))
 
 
 TARGET = Target(
