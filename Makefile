@@ -7,10 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos fuzz check bench docs lock clean
+.PHONY: help run test coverage chaos fuzz check bench docs lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 run: $(VENV)/ready ## start the demo: a dispatcher and its workers; Ctrl-C stops it
 	@exec $(BIN)/lrwp up
@@ -18,6 +18,11 @@ run: $(VENV)/ready ## start the demo: a dispatcher and its workers; Ctrl-C stops
 test: $(VENV)/ready ## run all tests
 	@.ci/debian
 	@$(BIN)/python -m pytest -q
+
+coverage: $(VENV)/ready ## try every branch of the protocol and the broker by their own tests
+	@$(BIN)/coverage run -m pytest -q tests/protocol tests/dispatcher/test_broker.py \
+		tests/dispatcher/test_broker_laws.py tests/dispatcher/test_exchange.py tests/dispatcher/test_retries.py
+	@$(BIN)/coverage report
 
 chaos: $(VENV)/ready ## strike a loaded system with every fault, and hold what clients saw against what was done
 	@.ci/debian

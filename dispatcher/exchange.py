@@ -210,6 +210,7 @@ class Exchange:
         if self.body is not None:
             self.body.close()
             self.body = None
+        self.size = 0
         self.hops += 1
         self.attempt = self.losses = self.refusals = 0
         self.standing = Standing.WAITING

@@ -138,6 +138,7 @@ def an_exchange(
     now: float = 0.0,
     *,
     host: str = "site",
+    content: bytes = b"",
     body: RequestBody | None = None,
 ) -> Exchange:
     """Return an exchange as the HTTP side makes it, complete at ``now``."""
@@ -150,7 +151,7 @@ def an_exchange(
         head=b"",
         scheme="http",
         peer="127.0.0.1:50000",
-        content=b"",
+        content=content,
         body=body,
         now=now,
     )

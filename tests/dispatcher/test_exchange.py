@@ -68,7 +68,18 @@ def test_an_exchange_may_go_to_another_path_as_if_nobody_had_been_asked() -> Non
     exchange.attempt = exchange.losses = 1
     exchange.body = body = FakeBody()
     exchange.go_to("/b/caf%C3%A9?q=1")
-    assert (exchange.body, body.is_closed) == (None, True)
+    assert (exchange.body, exchange.size, body.is_closed) == (None, 0, True)
     assert (exchange.method, exchange.target, exchange.path) == ("GET", b"/b/caf%C3%A9?q=1", "/b/café")
     assert (exchange.head, exchange.safe, exchange.content) == (b"Host: x\r\nX: y\r\n", True, b"")
     assert (exchange.attempt, exchange.losses, exchange.hops) == (0, 0, 1)
+
+
+def test_what_has_no_body_may_be_sent_on_too() -> None:
+    exchange = an_exchange("HEAD", "/a")
+    exchange.go_to("/b")
+    assert (exchange.method, exchange.path, exchange.body) == ("HEAD", "/b", None)
+
+
+def test_an_exchange_knows_how_long_its_body_is() -> None:
+    exchanges = [an_exchange(), an_exchange(content=b"four"), an_exchange(body=FakeBody())]
+    assert [exchange.size for exchange in exchanges] == [0, 4, FakeBody.length]

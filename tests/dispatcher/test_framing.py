@@ -262,7 +262,6 @@ def test_a_malformed_line_costs_no_more_for_being_long(line):
     assert time.thread_time() - started < 0.2  # it was 2 s once
 
 
-
 # ── Beside llhttp ────────────────────────────────────────────────────────────────────────────────
 
 
