@@ -7,8 +7,10 @@ learnt is kept in ``.fuzz``, where the next one begins.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -79,12 +81,21 @@ def search(name: str, seconds: float) -> bool:
 def run_search(name: str, seconds: float, folder: Path) -> tuple[str, bool]:
     """Return what a search has printed, and whether it came to its end."""
     command = [sys.executable, "-m", "tests.fuzz.search", name, str(seconds), str(folder)]
-    try:
-        done = subprocess.run(
-            command, cwd=PROJECT, capture_output=True, text=True, timeout=seconds + PATIENCE, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return "it hung", False
+    # What a search leaves in its temporary files goes with them: libFuzzer ends it without further ado.
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=PROJECT,
+                env={**os.environ, "TMPDIR": temporary},
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=seconds + PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return "it hung", False
     return done.stdout + done.stderr, done.returncode == 0
 
 

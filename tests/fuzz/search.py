@@ -23,6 +23,8 @@ from tests.fuzz import targets
 from tests.fuzz.mutation import Mutation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.fuzz.target import Target
 
 CODE: Final = ["protocol", "dispatcher", "worker", "lrwp", "multipart"]
@@ -88,11 +90,11 @@ def search_blindly(target: Target, seconds: float, folder: Path) -> None:
         attempt(target.check, data, folder)
 
 
-def attempt(function: object, data: bytes, folder: Path) -> None:
+def attempt(examine: Callable[[bytes], None], data: bytes, folder: Path) -> None:
     """Try an input, which stays in the folder if it is the last thing that this process does."""
     found = folder / "found"
     found.write_bytes(data)
-    function(data)  # type: ignore[operator]  # a method of a target
+    examine(data)
     found.unlink()
 
 

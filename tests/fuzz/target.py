@@ -19,7 +19,7 @@ SEPARATOR: Final = b"\0;"
 """What stands between the parts of an input that has several; each of them may have a NUL or a semicolon."""
 
 SECONDS: Final = 0.5
-"""Seconds of a processor that any input may take: a collection of garbage in between takes half as much."""
+"""Seconds of a processor that any input may take."""
 
 SECONDS_EACH: Final = 20e-6
 """Seconds more for each byte: what is linear takes a tenth, what is quadratic is beyond it at 64 KiB."""
@@ -71,7 +71,9 @@ class Target:
             TooExpensiveError: more than it may.
         """
         most = SECONDS + SECONDS_EACH * len(data)
-        seconds = min(self._seconds(data, most), self._seconds(data, most))
+        seconds = self._seconds(data)
+        if seconds > most:
+            seconds = min(seconds, self._seconds(data))  # a collection of garbage may have come in between
         if seconds > most:
             raise TooExpensiveError(f"{len(data)} bytes took {seconds:.1f} s, more than {most:.1f}")
         size = self._size(data)
@@ -83,12 +85,10 @@ class Target:
         with suppress(*self.refusals):
             self.read(data)
 
-    def _seconds(self, data: bytes, most: float) -> float:
-        """Measure how long it takes; 0 if a first look, of one reading by the clock, finds nothing odd."""
+    def _seconds(self, data: bytes) -> float:
         started = time.thread_time()
         self._read(data)
-        seconds = time.thread_time() - started
-        return seconds if seconds > most else 0.0
+        return time.thread_time() - started
 
     def _size(self, data: bytes) -> int:
         tracemalloc.start()
