@@ -1,4 +1,4 @@
-"""The ``lrwp`` command: up, dispatcher, worker, load, status.
+"""The ``lrwp`` command: up, restart, dispatcher, worker, load, status.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage; every error is one sentence on standard error.
 """
@@ -98,6 +98,26 @@ def up(
         pools = {name: replace(pool, reload=True) for name, pool in configuration.pools.items()}
         configuration = replace(configuration, pools=pools)
     return Up(config, configuration, opens=opens).run()
+
+
+@app.command()
+def restart(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="Pools, or dispatcher; all pools if none is named.", show_default=False
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("-c", "--config", metavar="CONFIG", help="The TOML file that lrwp up has been given."),
+    ] = None,
+) -> int:
+    """Have a running lrwp up replace its workers, or its dispatcher, without losing a request."""
+    from lrwp.control import ask
+
+    ask(read_configuration(config, os.environ).dispatcher.admin, names or [], typer.echo)
+    return 0
 
 
 @app.command()

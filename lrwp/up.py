@@ -3,6 +3,8 @@
 Each is a program of its own, the same that ``lrwp dispatcher`` and ``lrwp worker -n`` run; we start them,
 show what they write, and start again what dies. They go in the order that loses nothing: the dispatcher
 first, because what it has accepted is answered by workers that still live, and then the pools.
+
+The sockets that the dispatcher listens on are ours: who connects while it is started again waits for it.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import signal
 import sys
 import webbrowser
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -19,11 +22,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lrwp.admin import AdminError, ask
-from lrwp.configuration import Configuration, within_reach
+from lrwp.configuration import Configuration, suggest, within_reach
+from lrwp.control import ControlError, Desk, Visitor
 from lrwp.flags import write_flags
+from lrwp.listening import Listening
+from lrwp.member import Member
+from lrwp.passing import keep_open, pass_on
+from lrwp.restart import MARGIN, Restart
 from protocol.errors import LrwpError, SettingsError
 from worker.backoff import Backoff
-from worker.child import READY_FD, STDOUT, Process, describe_end
+from worker.child import READY_FD, STDERR, STDOUT, Process, describe_end
 from worker.output import Output
 from worker.pool import SETTLED, name_processes, seconds_to_restart
 from worker.supervision import Supervisor
@@ -32,11 +40,8 @@ if TYPE_CHECKING:
     from protocol.addresses import Address
     from worker.settings import WorkerSettings
 
-_LOOK: Final = 0.05
-"""Seconds between two looks at whether the dispatcher answers, while it starts."""
-
-_MARGIN: Final = 5.0
-"""Seconds that a program gets beyond its own time to drain, before we take it for hung and kill it."""
+DISPATCHER: Final = "dispatcher"
+"""What the dispatcher is called, so that no pool can be."""
 
 _COLOURS: Final = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 """Foreground colours of terminals (ECMA-48 SGR) that can be read on black and on white."""
@@ -44,36 +49,6 @@ _COLOURS: Final = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 
 class RunningError(LrwpError):
     """Another dispatcher runs at the admin address already."""
-
-
-class Member:
-    """One of the programs.
-
-    Attributes:
-        label: the dispatcher, or a pool's name.
-        labels: what the processes of a pool put in front of their lines.
-        entry: becomes the program, in a child.
-        drain_timeout: seconds that it gives itself to drain.
-        backoff: what it has seen of early deaths.
-        process: the process that it is; None while there is none.
-        is_retired: whether it has done what it was there for.
-    """
-
-    __slots__ = ("backoff", "drain_timeout", "entry", "is_retired", "label", "labels", "process")
-
-    def __init__(
-        self, label: str, labels: list[str], entry: Callable[[], int], drain_timeout: float, backoff: Backoff
-    ) -> None:
-        self.label = label
-        self.labels = labels
-        self.entry = entry
-        self.drain_timeout = drain_timeout
-        self.backoff = backoff
-        self.process: Process | None = None
-        self.is_retired = False
-
-    def __repr__(self) -> str:
-        return f"<Member {self.label}, {self.process}>"
 
 
 class Up:
@@ -100,10 +75,11 @@ class Up:
         if opens:
             _check_openable(configuration.dispatcher.http)
         self._configuration = configuration
+        self._listening: Listening
         self._dispatcher = Member(
-            "dispatcher",
+            DISPATCHER,
             [],
-            partial(_become, ["dispatcher", "-c", str(config)], {}),
+            partial(self._become_dispatcher, config),
             configuration.limits.drain_timeout,
             backoff(),
         )
@@ -116,6 +92,8 @@ class Up:
         self._opens = opens
         self._browse = browse
         self._browser: Process | None = None
+        self._desk: Desk | None = None
+        self._restarting: Restart | None = None
 
     @property
     def _members(self) -> list[Member]:
@@ -125,8 +103,12 @@ class Up:
         """Refuse what cannot work on one machine.
 
         Raises:
-            SettingsError: the pools could not know where the dispatcher is.
+            SettingsError: the pools could not know where the dispatcher is, or one is called like it.
         """
+        if DISPATCHER in configuration.pools:
+            raise SettingsError(
+                f"[pools.{DISPATCHER}] needs another name: that is what the dispatcher is called"
+            )
         for name, address in (
             ("admin", configuration.dispatcher.admin),
             ("link", configuration.dispatcher.link[0]),
@@ -141,20 +123,25 @@ class Up:
 
         Raises:
             RunningError: somebody did ``lrwp up`` before.
+            ListenError: an address cannot be listened on.
         """
         admin = self._configuration.dispatcher.admin
         if _is_live(admin):
             raise RunningError(
                 f"a dispatcher is running at {admin} already: stop it, or give this one other addresses"
             )
-        return self._supervisor.run()
+        with closing(Listening(self._configuration.dispatcher)) as self._listening:
+            return self._supervisor.run()
 
     # Starting and restarting
 
     def on_begin(self) -> None:
-        """Start the dispatcher; the pools follow when it answers."""
+        """Start the dispatcher; the pools follow when it is ready."""
+        try:
+            self._desk = Desk(self._configuration.dispatcher.admin, self._supervisor, self._on_request)
+        except ControlError as error:
+            self._output.say(str(error))
         self._start(self._dispatcher)
-        self._supervisor.after(_LOOK, self._look_for_dispatcher)
 
     def _start(self, member: Member) -> None:
         if member.process or self._supervisor.is_stopping:
@@ -165,19 +152,21 @@ class Up:
             self._output.say(f"{member.label} cannot be started now: {error.strerror}")
             self._supervisor.after(member.backoff.next(), partial(self._start, member))
 
-    def _look_for_dispatcher(self) -> None:
-        if self._supervisor.is_stopping:
-            return
-        if not _is_live(self._configuration.dispatcher.admin):
-            self._supervisor.after(_LOOK, self._look_for_dispatcher)
-            return
-        self._was_live = True
-        for pool in self._pools:
-            self._start(pool)
-        self._announce()
+    def _become_dispatcher(self, config: Path) -> int:
+        """Become a dispatcher that has our sockets: this runs in a child."""
+        files = self._listening.files
+        os.environ[READY_FD] = str(keep_open(int(os.environ[READY_FD]), len(files)))
+        return _become(["dispatcher", "-c", str(config)], pass_on(files))
 
-    def on_report(self, process: Process) -> None:  # noqa: ARG002 - it does not matter which
-        """A pool has all its processes ready."""
+    def on_report(self, process: Process) -> None:
+        """The dispatcher serves, a pool has all its processes ready, or says how their replacing goes."""
+        if process.is_ready and process is self._dispatcher.process and not self._was_live:
+            self._was_live = True
+            for pool in self._pools:
+                self._start(pool)
+        if self._restarting:
+            self._restarting.on_report(process)
+        process.news.clear()
         self._announce()
 
     @property
@@ -201,10 +190,14 @@ class Up:
         self._opens = False
         try:
             self._browser = self._supervisor.start(
-                "browser", lambda: 0 if self._browse(url) else 1, leads_group=True
+                "browser", partial(self._be_browser, url), leads_group=True
             )
         except OSError as error:
             self._output.say(f"no browser can be started now, open {url} yourself: {error.strerror}")
+
+    def _be_browser(self, url: str) -> int:
+        self._listening.disown()
+        return 0 if self._browse(url) else 1
 
     def on_ended(self, process: Process, code: int) -> None:
         """A program is gone: start it again, or go on with leaving."""
@@ -213,21 +206,24 @@ class Up:
             if code and not self._supervisor.is_stopping:
                 self._output.say(f"no browser was found: open {self._site} yourself")
             return
-        member = next(each for each in self._members if each.process is process)
-        member.process = None
+        member = next((each for each in self._members if each.process is process), None)
+        if member is not None:
+            member.process = None
         if self._supervisor.is_stopping:
-            self._on_left(member, process, code)
+            self._on_left(process, code)
+        elif (self._restarting and self._restarting.on_ended(process, code)) or member is None:
+            return
         elif member is self._dispatcher and (code == 0 or self._is_false_start(process, code)):
             self._supervisor.stop(code)
         else:
-            self._restart(member, process, code)
+            self._replace(member, process, code)
 
     def _is_false_start(self, process: Process, code: int) -> bool:
         """Whether the dispatcher cannot run at all; it has said why."""
         is_first = self._dispatcher.backoff.failures == 0
         return not self._was_live or (is_first and code > 0 and self._supervisor.age(process) < SETTLED)
 
-    def _restart(self, member: Member, process: Process, code: int) -> None:
+    def _replace(self, member: Member, process: Process, code: int) -> None:
         seconds = seconds_to_restart(code, self._supervisor.age(process), member.backoff)
         if seconds is None:
             member.is_retired = True
@@ -245,38 +241,68 @@ class Up:
             if pool.process:
                 pool.process.send(signal.SIGHUP)
 
+    def _on_request(self, visitor: Visitor, names: list[str]) -> None:
+        """Somebody wants programs restarted: one such wish at a time."""
+        assert self._desk is not None  # noqa: S101 - it is where the visitor is
+        by_name = {member.label: member for member in self._members}
+        unknown = [name for name in names if name not in by_name]
+        if unknown:
+            self._desk.end(visitor, 1, f"there is no {unknown[0]}{suggest(unknown[0], by_name)}")
+        elif self._restarting:
+            self._desk.end(visitor, 1, f"{self._restarting} is being restarted already: try again after that")
+        else:
+            members = [by_name[name] for name in dict.fromkeys(names)] or self._pools
+            self._restarting = Restart(
+                members, self._supervisor, self._start, visitor.say, partial(self._on_restarted, visitor)
+            )
+            self._restarting.begin()
+
+    def _on_restarted(self, visitor: Visitor, why: str) -> None:
+        self._restarting = None
+        if self._desk is not None:
+            self._desk.end(visitor, 1 if why else 0, why)
+
     # Leaving
 
     def on_stop(self) -> None:
         """Have the dispatcher drain; the pools are needed until it has."""
+        if self._restarting:
+            self._restarting.give_up("all of it is being stopped")
+        if self._desk is not None:
+            self._desk.close()
         if self._browser:
             self._browser.send(signal.SIGKILL)
-        if not self._terminate(self._dispatcher):
+        self._listening.disown()
+        for process in self._dispatchers:
+            self._supervisor.terminate(process, self._dispatcher.drain_timeout + MARGIN)
+        if not self._dispatchers:
             self._stop_pools()
+
+    @property
+    def _dispatchers(self) -> list[Process]:
+        """The dispatchers that live: the one, and another that makes room for it or is to follow it."""
+        return [each for each in self._supervisor.processes.values() if each.label == DISPATCHER]
 
     def _stop_pools(self) -> None:
         for pool in self._pools:
-            self._terminate(pool)
+            if pool.process:
+                self._supervisor.terminate(pool.process, pool.drain_timeout + MARGIN)
 
-    def _terminate(self, member: Member) -> bool:
-        if member.process is None:
-            return False
-        self._supervisor.terminate(member.process, member.drain_timeout + _MARGIN)
-        return True
-
-    def _on_left(self, member: Member, process: Process, code: int) -> None:
+    def _on_left(self, process: Process, code: int) -> None:
         # A program that still starts has no handler for SIGTERM, and dies of it as it should.
         if code not in {0, -signal.SIGTERM}:
             late = " because it did not drain in time" if process.is_overdue else ""
-            self._output.say(f"{member.label} {describe_end(code)}{late}")
+            self._output.say(f"{process.label} {describe_end(code)}{late}")
             self._supervisor.fail()
-        if member is self._dispatcher:
+        if process.label == DISPATCHER and not self._dispatchers:
             self._stop_pools()
 
     # Output
 
     def on_lines(self, process: Process, stream: int, lines: list[bytes]) -> None:
         """Show what a program wrote, each line under the label of the process that it came from."""
+        if self._restarting and stream == STDERR:
+            self._restarting.on_words(process, lines[-1])
         labels = next((each.labels for each in self._members if each.process is process), [])
         split = [_split(line, process.label, labels) for line in lines]
         for label, group in groupby(split, key=lambda pair: pair[0]):

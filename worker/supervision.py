@@ -93,9 +93,9 @@ class Supervisor:
             self._code = code
             self._owner.on_stop()
 
-    def terminate(self, process: Process, within: float) -> None:
+    def terminate(self, process: Process, within: float, number: int = signal.SIGTERM) -> None:
         """Ask a process to finish and leave, and kill it if it is still there after ``within`` seconds."""
-        process.send(signal.SIGTERM)
+        process.send(number)
         self.after(within, partial(self._kill_overdue, process))
 
     def _kill_overdue(self, process: Process) -> None:
@@ -145,7 +145,7 @@ class Supervisor:
         process = Process(label, pid, self._clock(), leads_group=leads_group)
         self.processes[pid] = process
         for stream, reader in zip((STDOUT, STDERR, _REPORTS), readers, strict=True):
-            self._listen(reader, partial(self._read, process, stream, reader))
+            self.listen(reader, partial(self._read, process, stream, reader))
         return process
 
     def _files(self) -> list[int]:
@@ -154,9 +154,14 @@ class Supervisor:
         files = [key.fd for key in self._selector.get_map().values()]
         return files if own is None else [*files, own]
 
-    def _listen(self, reader: int, action: Callable[[], None]) -> None:
+    def listen(self, reader: int, action: Callable[[], None]) -> None:
+        """Call ``action`` whenever there is something to read; a child does not have this file."""
         os.set_blocking(reader, False)
         self._selector.register(reader, selectors.EVENT_READ, action)
+
+    def forget(self, reader: int) -> None:
+        """Listen no more to a file, which is then its owner's to close."""
+        self._selector.unregister(reader)
 
     def _read(self, process: Process, stream: int, reader: int) -> None:
         """Read what a process has written."""
@@ -198,7 +203,7 @@ class Supervisor:
         """Have signals wake the selector; in the end, leave no file open and signals as they were."""
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
-        self._listen(reader, partial(self._on_wakeup, reader))
+        self.listen(reader, partial(self._on_wakeup, reader))
         before = {number: signal.signal(number, _note) for number in HANDLED}
         fd_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         try:

@@ -68,11 +68,11 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 def test_help_lists_the_commands(lrwp: Lrwp, arguments: list[str]) -> None:
     result = lrwp(*arguments)
     assert (result.code, result.err) == (0, "")
-    for command in ("up", "dispatcher", "worker", "load", "status"):
+    for command in ("up", "restart", "dispatcher", "worker", "load", "status"):
         assert f"\n  {command} " in result.out
 
 
-@pytest.mark.parametrize("command", ["up", "dispatcher", "worker", "load", "status"])
+@pytest.mark.parametrize("command", ["up", "restart", "dispatcher", "worker", "load", "status"])
 def test_each_command_has_help(lrwp: Lrwp, command: str) -> None:
     result = lrwp(command, "--help")
     assert (result.code, result.err) == (0, "")
