@@ -17,6 +17,9 @@ REFUSED: Final = "refused"
 FOREIGN: Final = "foreign"
 """Outcome: a 200 that is the answer to another request."""
 
+TWICE: Final = "twice"
+"""Outcome: something came behind the answer."""
+
 SILENT: Final = "silent"
 """Outcome: no answer came for as long as the client waited."""
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+import socket
+import struct
 import threading
 import time
 from collections import deque
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httptools
 import uvloop
 
-from tests.chaos.entry import CLOSED, CUT, FOREIGN, LEFT, REFUSED, SILENT, Entry
+from tests.chaos.entry import CLOSED, CUT, FOREIGN, LEFT, REFUSED, SILENT, TWICE, Entry
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class Client(asyncio.Protocol):
         self._load = load
         self._parser = httptools.HttpResponseParser(self)
         self._body = b""
+        self._last: Entry | None = None
         self.transport: asyncio.Transport
         self.entry: Entry | None = None
 
@@ -58,9 +61,13 @@ class Client(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]  # asyncio promises less than it gives
 
     def ask(self, entry: Entry, request: bytes) -> None:
-        self.entry = entry
+        """Send a request, and be busy until it is answered."""
+        self.entry = self._last = entry
         self._body = b""
-        self.transport.write(request)
+        if self.transport.is_closing():  # the server was faster
+            self._end(CLOSED)
+        else:
+            self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -68,6 +75,10 @@ class Client(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._end(f"malformed: {error}")
             self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        if self.entry is None and self._last is not None:
+            self._last.outcome = TWICE
 
     def on_headers_complete(self) -> None:
         if self.entry is not None and self._parser.get_status_code() != 100:
@@ -204,11 +215,15 @@ class Load:
         """Wait until the answers to these requests have begun."""
         until(lambda: all(entry.has_begun for entry in entries))
 
-    def leave(self, entry: Entry) -> None:
-        """Close the connection on which a request waits for its answer."""
+    def leave(self, entry: Entry, *, reset: bool = False) -> None:
+        """Close the connection of a request, or reset it as a system does for a program that has died."""
 
         def leave() -> None:
             client = self.waiting.get(entry)
+            if client is not None and reset:
+                client.transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
             if client is not None:
                 client.leave(LEFT)
 

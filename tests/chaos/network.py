@@ -15,15 +15,35 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Network
 from typing import Final
 
 from tests.chaos.errors import MissingError
 
-# Addresses for benchmarks of networks, which nobody routes (RFC 2544, appendix C.2.2).
-HOST: Final = "198.18.71.1"
-INSIDE: Final = "198.18.71.2"
-OUTSIDE: Final = "198.18.72.1"
-WORKERS: Final = "198.18.72.2"
+ADDRESSES: Final = IPv4Network("198.18.0.0/15")
+"""What nobody routes, because it is for benchmarks of networks (RFC 2544, appendix C.2.2)."""
+
+SHARE: Final = 8
+"""Addresses that one network takes: two for each of its two cables, and those that no host can have."""
+
+
+CABLES: Final = """
+netns add {router}
+netns add {workers}
+link add {near} type veth peer name near netns {router}
+-n {router} link add far type veth peer name eth netns {workers}
+address add {ours}/30 dev {near}
+-n {router} address add {inside}/30 dev near
+-n {router} address add {outside}/30 dev far
+-n {workers} address add {theirs}/30 dev eth
+link set {near} up
+-n {router} link set near up
+-n {router} link set far up
+-n {workers} link set eth up
+route add {theirs}/32 via {inside}
+-n {workers} route add default via {outside}
+"""
+"""What ``ip`` is told."""
 
 
 class Network:
@@ -34,9 +54,8 @@ class Network:
         within: what runs a command where the workers are.
     """
 
-    host = HOST
-
-    def __init__(self, router: str, workers: str) -> None:
+    def __init__(self, host: str, router: str, workers: str) -> None:
+        self.host = host
         self._router = router
         self.within = ["ip", "netns", "exec", workers]
 
@@ -63,30 +82,21 @@ def a_network() -> Iterator[Network]:
         raise MissingError("a network that can be cut takes root, to make network namespaces")
     if shutil.which("ip") is None:
         raise MissingError("a network that can be cut takes the program ip; install iproute2")
-    router, workers = (f"lrwp-{word}-{os.getpid()}" for word in ("router", "workers"))
-    near, far = f"lrwpa{os.getpid()}", f"lrwpb{os.getpid()}"
+    router, workers, near = f"lrwp-router-{os.getpid()}", f"lrwp-workers-{os.getpid()}", f"lrwp{os.getpid()}"
+    place = os.getpid() * SHARE % ADDRESSES.num_addresses  # another one at the same time has another
+    ours, inside, outside, theirs = (str(ADDRESSES[place + number]) for number in (1, 2, 5, 6))
+    cables = CABLES.format(
+        router=router, workers=workers, near=near, ours=ours, inside=inside, outside=outside, theirs=theirs
+    )
     try:
-        for namespace in (router, workers):
-            _ip("netns", "add", namespace)
-            _ip("-n", namespace, "link", "set", "lo", "up")
-        _ip("link", "add", near, "type", "veth", "peer", "name", "host", "netns", router)
-        _ip("-n", router, "link", "add", far, "type", "veth", "peer", "name", "router", "netns", workers)
-        _ip("address", "add", f"{HOST}/30", "dev", near)
-        _ip("-n", router, "address", "add", f"{INSIDE}/30", "dev", "host")
-        _ip("-n", router, "address", "add", f"{OUTSIDE}/30", "dev", far)
-        _ip("-n", workers, "address", "add", f"{WORKERS}/30", "dev", "router")
-        _ip("link", "set", near, "up")
-        _ip("-n", router, "link", "set", "host", "up")
-        _ip("-n", router, "link", "set", far, "up")
-        _ip("-n", workers, "link", "set", "router", "up")
-        _ip("route", "add", f"{WORKERS}/32", "via", INSIDE)
-        _ip("-n", workers, "route", "add", "default", "via", OUTSIDE)
-        network = Network(router, workers)
+        for command in cables.strip().splitlines():
+            _ip(*command.split())
+        network = Network(ours, router, workers)
         network.mend()
         yield network
     finally:
-        for namespace in (router, workers):
-            subprocess.run(["ip", "netns", "delete", namespace], check=False, capture_output=True)
+        for end in (f"link delete {near}", f"netns delete {workers}", f"netns delete {router}"):
+            subprocess.run(["ip", *end.split()], check=False, capture_output=True, timeout=10)
 
 
 def _ip(*arguments: str) -> None:

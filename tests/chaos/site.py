@@ -66,41 +66,36 @@ class Site:
         self._programs: list[Program] = []
         self._database = f"sqlite:///{folder / 'done.db'}"
         self._wait = 5.0
-        self._limits = ""
-        self._flags: tuple[str, ...] = ()
+        self._config = folder / "dispatcher.toml"
         (folder / "go").mkdir()
         self.temporary.mkdir()
 
     # ── Starting ─────────────────────────────────────────────────────────────────────────────────
 
-    def start_dispatcher(self, *flags: str, limits: str = "", before: Sequence[str] = ()) -> None:
+    def start_dispatcher(
+        self, *flags: str, link: str = "127.0.0.1:0", limits: str = "", before: Sequence[str] = ()
+    ) -> None:
         """Start the dispatcher.
 
         Args:
             flags: flags beside the usual ones.
+            link: where workers connect.
             limits: lines of its ``[limits]``.
             before: a command that runs the command which follows it.
         """
-        self._limits, self._flags = limits, flags
-        self._start_dispatcher("127.0.0.1:0", None, before)
+        # A dispatcher that knows the application has requests wait for workers that are still on their way.
+        self._config.write_text(f"[limits]\n{limits}\n[applications.chaos]\n")
+        self._start_dispatcher("127.0.0.1:0", link, *flags, before=before)
 
     def restart_dispatcher(self) -> None:
-        """Start a dispatcher at the addresses of one that has ended, or is about to."""
+        """Start a dispatcher at the addresses of one that has ended."""
         host, port = self.dispatcher.http
-        self._start_dispatcher(f"{host}:{port}", self.dispatcher.link, ())
+        self._start_dispatcher(f"{host}:{port}", self.dispatcher.link)
 
-    def _start_dispatcher(self, http: str, link: str | None, before: Sequence[str]) -> None:
-        config = self.folder / "dispatcher.toml"
-        # A dispatcher that knows the application has requests wait for workers that are still on their way.
-        config.write_text(f"[limits]\n{self._limits}\n[applications.chaos]\n")
-        flags = ["-c", str(config), "--http", http, "--admin", "127.0.0.1:0", "--access-log-format", "off"]
-        if link or "--link" not in self._flags:
-            flags += ["--link", link or "127.0.0.1:0"]
-        given = list(self._flags)
-        if link and "--link" in given:
-            place = given.index("--link")
-            del given[place : place + 2]
-        program = self._run([*before, *self.program, "dispatcher", *flags, *given], "dispatcher")
+    def _start_dispatcher(self, http: str, link: str, *flags: str, before: Sequence[str] = ()) -> None:
+        usual = ["-c", str(self._config), "--admin", "127.0.0.1:0", "--access-log-format", "off"]
+        where = ["--http", http, "--link", link]
+        program = self._run([*before, *self.program, "dispatcher", *usual, *where, *flags], "dispatcher")
         self._server = program
         self.dispatcher = Dispatcher(program)  # type: ignore[arg-type]  # it has what that one needs
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.chaos.entry import CLOSED, CUT, FOREIGN, SILENT, Entry
+from tests.chaos.entry import CLOSED, CUT, FOREIGN, SILENT, TWICE, Entry
 from tests.chaos.ledger import SERVED, Account, Expected, count_words, judge, mostly, only
 
 
@@ -43,8 +43,8 @@ def test_the_sums_are_of_all_requests_and_the_rows_of_posts() -> None:
     assert account.longest() == 1.5
 
 
-@pytest.mark.parametrize("outcome", ["", SILENT])
-def test_a_request_without_an_answer_is_named(outcome: str) -> None:
+@pytest.mark.parametrize("outcome", ["", SILENT, TWICE])
+def test_a_request_without_an_answer_or_with_two_is_named(outcome: str) -> None:
     (first, *_) = judge(an_account(an_entry(1), an_entry(7, outcome=outcome)), Expected())
     assert first.startswith("every accepted request gets exactly one answer: not so with 1, such as GET 7 ")
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.chaos.entry import CLOSED, CUT, FOREIGN, LEFT, REFUSED, SILENT
+from tests.chaos.entry import CLOSED, CUT, FOREIGN, LEFT, REFUSED, SILENT, TWICE
 from tests.chaos.load import Load
 from tests.waiting import until
 
@@ -85,6 +85,24 @@ def test_an_outcome_is_called_what_it_is(words: list[str], outcome: str, reason:
     assert (entry.outcome, entry.reason) == (outcome, reason)
 
 
+def test_what_comes_behind_an_answer_is_noticed() -> None:
+    is_over = threading.Event()
+
+    def answer(sock: socket.socket, number: str) -> None:
+        say(WHOLE, ends=False)(sock, number)
+        is_over.wait(10)
+        say(WHOLE)(sock, number)
+
+    with a_server(answer) as address, Load(address) as load:
+        load.start(100)
+        load.more(1)
+        load.pause()
+        entry = load.entries[0]
+        assert entry.outcome == "200"
+        is_over.set()
+        until(lambda: entry.outcome == TWICE)
+
+
 def test_an_answer_that_is_none_is_malformed() -> None:
     with a_server(say("220 smtp ready\n")) as address, Load(address) as load:
         entry = load.ask("GET", "GET", "/")
@@ -111,19 +129,25 @@ def test_who_is_not_answered_gives_up_in_the_end() -> None:
     assert entry.seconds >= 0.1
 
 
-def test_who_leaves_has_left() -> None:
-    asked, is_over = threading.Event(), threading.Event()
+@pytest.mark.parametrize("reset", [False, True])
+def test_who_leaves_has_left_in_the_way_that_was_asked_for(reset: bool) -> None:
+    asked = threading.Event()
+    seen: list[bytes | str] = []
 
     def wait(sock: socket.socket, number: str) -> None:
         asked.set()
-        is_over.wait(10)
+        try:
+            seen.append(sock.recv(1))
+        except ConnectionResetError:
+            seen.append("reset")
 
     with a_server(wait) as address, Load(address) as load:
         entry = load.ask("GET", "GET", "/")
         assert asked.wait(10)
-        load.leave(entry)
-        is_over.set()
+        load.leave(entry, reset=reset)
+        until(lambda: seen)
     assert entry.outcome == LEFT
+    assert seen == (["reset"] if reset else [b""])
 
 
 def test_the_load_is_constant_of_gets_and_posts_and_ends_when_it_is_told_to() -> None:

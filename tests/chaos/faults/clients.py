@@ -36,8 +36,8 @@ class LeaveWaiting(Fault):
         until(lambda: site.waiting() >= 50)
         site.load.pause()
         waiting = site.waiting()
-        for entry in leaving:
-            site.load.leave(entry)
+        for number, entry in enumerate(leaving):
+            site.load.leave(entry, reset=number % 2 == 0)
         site.expect_soon(
             lambda: site.waiting() == waiting - len(leaving), "who left is forgotten within 1 s", SOON
         )
@@ -91,8 +91,8 @@ class LeaveDownloading(Fault):
     def strike(self, site: Site) -> None:
         streams = [site.load.ask("left", "GET", "/chaos/stream") for _ in range(self.workers - 1)]
         until(lambda: all(entry.has_begun for entry in streams))
-        for entry in streams:
-            site.load.leave(entry)
+        for number, entry in enumerate(streams):
+            site.load.leave(entry, reset=number % 2 == 0)
         site.expect_soon(
             lambda: all(site.has_noted("closed", entry) for entry in streams),
             "the generator of a stream is closed within 1 s",

@@ -36,7 +36,7 @@ class HalfOpen(Fault):
         secret.write_text("d" * 64 + "\n")
         secret.chmod(0o600)
         flags = ("--secret-file", str(secret))
-        site.start_dispatcher("--link", f"{self.network.host}:0", *flags, limits=self.limits)
+        site.start_dispatcher(*flags, link=f"{self.network.host}:0", limits=self.limits)
         site.start_pool(self.workers - FAR, *flags)
         site.start_pool(FAR, *flags, before=self.network.within)
 
