@@ -16,10 +16,14 @@ import pytest
 import typer
 
 from dispatcher.settings import DispatcherSettings, Limits
+from dispatcher.sockets import BACKLOG, bind
 from lrwp.cli import app
 from lrwp.configuration import read_configuration, read_worker
 from lrwp.flags import read_flags
+from protocol.addresses import Address, read_address
 from tests.bench.measure import free_ports
+from tests.dispatcher.test_passed import PASS
+from tests.peers import Browser
 from tests.programs import running
 from tests.tools import needed
 from tests.waiting import until
@@ -147,6 +151,61 @@ def test_the_socket_is_in_the_folder_that_systemd_makes_for_the_dispatcher() -> 
     (link,) = read_configuration(CONFIGS / "systemd" / "lrwp.toml", {}).dispatcher.link
     service = Unit(CONFIGS / "systemd" / "lrwp-dispatcher.service")["Service"]
     assert str(Path(link.path).parent) == f"/run/{service['RuntimeDirectory']}"
+
+
+class SocketUnit(Unit):
+    """A unit in which ListenStream stands several times."""
+
+    def __init__(self, path: Path) -> None:
+        text = path.read_text()
+        self.listens = re.findall(r"^ListenStream=(.*)$", text, re.MULTILINE)
+        ConfigParser.__init__(self, interpolation=None, delimiters=("=",), comment_prefixes=("#", ";"))
+        self.read_string(re.sub(r"^ListenStream=.*\n", "", text, flags=re.MULTILINE))
+
+
+SOCKET: Final = CONFIGS / "systemd" / "lrwp-dispatcher.socket"
+
+
+def test_the_socket_unit_listens_where_the_dispatcher_expects_it() -> None:
+    unit = SocketUnit(SOCKET)
+    assert unit.sections() == ["Unit", "Socket", "Install"]
+    settings = read_configuration(CONFIGS / "systemd" / "lrwp.toml", {}).dispatcher
+    addresses = [read_address(f"unix://{text}" if text.startswith("/") else text) for text in unit.listens]
+    assert addresses == [settings.http, *settings.link]
+    assert (unit["Socket"]["SocketUser"], unit["Socket"]["SocketMode"]) == ("lrwp", "0600")
+    assert "Accept" not in unit["Socket"]  # the dispatcher accepts
+    assert int(unit["Socket"]["Backlog"]) == BACKLOG
+    service = Unit(SOCKET.with_suffix(".service"))
+    assert service["Unit"]["Requires"] == SOCKET.name
+    assert SOCKET.name in service["Unit"]["After"].split()
+    assert service["Service"]["RuntimeDirectoryPreserve"] == "yes"
+
+
+def test_the_dispatcher_of_the_unit_serves_on_the_sockets_that_systemd_passes_to_it(tmp_path: Path) -> None:
+    """The addresses are others: those of the unit may be taken on this machine, or not ours to have."""
+    addresses = [Address("tcp", "127.0.0.1", 0), Address("unix", path=f"{tmp_path}/link.sock")]
+    assert len(addresses) == len(SocketUnit(SOCKET).listens)
+    command = command_of(SOCKET.with_suffix(".service"))[1:]
+    command[command.index("/etc/lrwp/lrwp.toml")] = str(CONFIGS / "systemd" / "lrwp.toml")
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(bind(address)) for address in addresses]
+        for sock in sockets:
+            sock.listen(BACKLOG)
+        port = sockets[0].getsockname()[1]
+        environ = {
+            "LRWP_DISPATCHER_HTTP": f"127.0.0.1:{port}",
+            "LRWP_DISPATCHER_LINK": str(addresses[1]),
+            "LRWP_DISPATCHER_ADMIN": f"unix://{tmp_path}/admin.sock",
+        }
+        client = stack.enter_context(Browser(("127.0.0.1", port)))
+        client.ask("GET", "/")
+        files = [sock.fileno() for sock in sockets]
+        passing = ["-P", "-c", PASS, str(len(files)), *map(str, files), *LRWP, *command]
+        dispatcher = stack.enter_context(running(passing, cwd=tmp_path, environ=environ, files=files))
+        assert client.read().status == 404
+        dispatcher.send(signal.SIGTERM)
+        assert dispatcher.wait() == 0
+        assert (tmp_path / "link.sock").exists()
 
 
 # ── nginx ────────────────────────────────────────────────────────────────────────────────────────
