@@ -88,12 +88,12 @@ def test_each_thread_has_a_connection_of_its_own(database):
         connection = database.connection
         number = connection.scalar(text("SELECT 1"))
         database.close()
-        return id(connection), number
+        return connection, number
 
     with ThreadPoolExecutor(1) as pool:
         other, number = pool.submit(own).result(PATIENCE)
     assert number == 1
-    assert other != id(database.connection)
+    assert other is not database.connection
 
 
 def test_it_is_called_by_its_url_without_a_secret(postgresql, tmp_path):
