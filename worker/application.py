@@ -49,6 +49,9 @@ class Database(Protocol):
     def close(self) -> None:
         """Close what :meth:`open` opened in this thread; called after what on_stop registered."""
 
+    def roll_back(self) -> bool:
+        """Undo what this thread has left open, and return whether it had changed anything."""
+
     def guard(self, handler: Responder, /) -> Responder:
         """Return ``handler`` with ``request.db`` set, and with a watch over what it leaves open.
 
@@ -140,10 +143,15 @@ class Application(Router):
             except LrwpError:
                 raise
             except Exception as error:
-                reason = f"{type(error).__name__}: {error}"
+                reason = f"{type(error).__name__}: {error}".partition("\n")[0]
                 raise StartError(
                     f"{self.name} cannot start: {describe(hook)} failed with {reason}"
                 ) from error
+            if self._database is not None and self._database.roll_back():
+                raise StartError(
+                    f"{self.name} cannot start: {describe(hook)} left changes uncommitted:"
+                    " put them into `with app.database.exclusively() as db:`"
+                )
 
     def stop(self) -> None:
         """Run what was registered with on_stop, the last first; close the wrappers, then the database.

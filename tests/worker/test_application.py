@@ -526,6 +526,9 @@ class FakeDatabase:
     def close(self) -> None:
         self.steps.append("close")
 
+    def roll_back(self) -> bool:
+        return "uncommitted" in self.steps
+
     def guard(self, handler):
         def guarded(request):
             request.db = self
@@ -555,6 +558,28 @@ def test_a_start_that_fails_leaves_no_database_open(app):
     with pytest.raises(StartError):
         app.start()
     assert database.steps == ["open", "close"]
+
+
+def test_a_start_that_leaves_changes_uncommitted_fails_and_names_the_hook(app):
+    database = FakeDatabase()
+    app.use(database)
+
+    @app.on_start
+    def make_tables():
+        database.steps.append("uncommitted")
+
+    with pytest.raises(StartError, match=r"make_tables\(\) in .* left changes uncommitted"):
+        app.start()
+    assert database.steps == ["open", "uncommitted", "close"]
+
+
+def test_the_reason_why_a_start_failed_is_one_line(app):
+    @app.on_start
+    def fail():
+        raise ValueError("no such table\n[SQL: INSERT INTO page]")
+
+    with pytest.raises(StartError, match=r"ValueError: no such table\Z"):
+        app.start()
 
 
 def test_the_guard_stands_within_all_wrappers_and_sees_what_handlers_raise(app, client):
