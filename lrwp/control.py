@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from dispatcher.sockets import ListenError, bind
 from protocol.addresses import Address
@@ -47,6 +47,9 @@ PATIENCE: Final = 15.0
 
 _CROWD: Final = 8
 """Most visitors at once."""
+
+_BACKLOG: Final = 64
+"""Visitors that the system keeps waiting at the door: one more would be turned away as if nobody were there."""
 
 
 class ControlError(LrwpError):
@@ -94,7 +97,7 @@ def open_socket(admin: Address) -> tuple[Path, socket.socket]:
         except ListenError as error:
             reason = reason or str(error)
             continue
-        sock.listen(_CROWD)
+        sock.listen(_BACKLOG)
         sock.setblocking(False)
         return path, sock
     raise ControlError(f"`lrwp restart` will not find us: {reason}")
@@ -115,29 +118,36 @@ def ask(admin: Address, names: list[str], say: Callable[[str], None], patience: 
     Raises:
         ControlError: nobody is there, or it could not be done.
     """
-    with _connect(admin) as sock:
+    with _connect(admin) as sock, sock.makefile("rb") as lines:
         sock.settimeout(patience)
-        try:
-            sock.sendall(json.dumps(names).encode() + b"\n")
-            with sock.makefile("rb") as lines:
-                for message in _messages(lines):
-                    if "say" in message:
-                        say(str(message["say"]))
-                    if message.get("code") == 0:
-                        return
-                    if "code" in message:
-                        raise ControlError(str(message.get("why")))
-        except (OSError, ValueError):
-            raise ControlError("lrwp up has stopped answering: look at what it says") from None
+        for message in _converse(sock, lines, names):
+            if "say" in message:
+                say(str(message["say"]))
+            if message.get("code") == 0:
+                return
+            if "code" in message:
+                raise ControlError(str(message.get("why")))
     raise ControlError("lrwp up has ended meanwhile")
 
 
-def _messages(lines: Any) -> Iterator[dict[str, Any]]:
-    while line := lines.readline(LONGEST + 1):
-        message = json.loads(line)
-        if not isinstance(message, dict):
-            raise ValueError
+def _converse(sock: socket.socket, lines: BinaryIO, names: list[str]) -> Iterator[dict[str, Any]]:
+    """Say what is to be restarted, and yield the messages that come for it."""
+    try:
+        sock.sendall(json.dumps(names).encode() + b"\n")
+    except OSError:
+        return
+    while (message := _read(lines)) is not None:
         yield message
+
+
+def _read(lines: BinaryIO) -> dict[str, Any] | None:
+    """Return the next message, None if there is none."""
+    try:
+        line = lines.readline(LONGEST + 1)
+        message = json.loads(line) if line else None
+    except (OSError, ValueError):
+        raise ControlError("lrwp up has stopped answering: look at what it says") from None
+    return message if isinstance(message, dict) else None
 
 
 def _connect(admin: Address) -> socket.socket:

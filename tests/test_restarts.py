@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +20,13 @@ from lrwp.admin import ask
 from protocol.addresses import Address
 from tests.bench.measure import free_ports
 from tests.ledger import Ledger, a_ledger
+from tests.peers import Browser
 from tests.programs import Program, in_session, running
 from tests.system import LRWP
 from tests.waiting import until
 
 SITE = """
-import os
+import os, time
 from worker import Application
 
 app = Application("pages")
@@ -33,6 +35,12 @@ VERSION = "first"
 @app.get("/")
 def show(request):
     return VERSION
+
+@app.get("/stream")
+def stream(request):
+    while not os.path.exists("enough"):
+        yield b"more"
+        time.sleep(0.02)
 
 @app.post("/")
 def take(request):
@@ -267,3 +275,51 @@ def test_without_lrwp_up_there_is_nothing_to_restart(tmp_path: Path) -> None:
         f"lrwp: no `lrwp up` of yours has its admin at unix://{tmp_path}/admin: start one, or name its"
         " configuration with -c\n"
     )
+
+
+def test_a_pool_that_could_not_start_is_started_when_its_code_is_mended(site: Site) -> None:
+    (site.folder / "site1.py").write_text("VERSION =")
+    for pid in in_session(site.program.process.pid):
+        if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            os.kill(pid, signal.SIGKILL)
+    site.program.wait_for("^lrwp: shop ended with exit code 1; trying again in")
+    (site.folder / "site1.py").write_text(SITE.replace("first", "mended"))
+    done = site.restart("shop")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "shop has been restarted"), done
+    assert ask(Address("tcp", *site.http), "/pages") == b"mended"
+
+
+def test_what_is_stopped_while_it_is_restarted_says_so(site: Site) -> None:
+    (site.folder / "site1.py").write_text("import time\ntime.sleep(60)\n")
+    seen: list[subprocess.CompletedProcess[str]] = []
+    thread = threading.Thread(target=lambda: seen.append(site.restart("shop")))
+    thread.start()
+    site.program.wait_for("replacing the processes")
+    site.program.send(signal.SIGTERM)
+    assert site.program.wait() == 0
+    thread.join()
+    assert [(done.returncode, done.stderr) for done in seen] == [(1, "lrwp: all of it is being stopped\n")]
+
+
+def test_what_streams_for_long_does_not_hold_up_those_who_come_after_a_restart(site: Site) -> None:
+    with Browser(site.http) as browser:
+        response = browser.ask("GET", "/pages/stream").begin()
+        assert response.read(4) == b"more"
+        restarting = subprocess.Popen(
+            [sys.executable, *LRWP, "restart", "-c", "site.toml", "dispatcher"],
+            cwd=site.folder,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with restarting:
+            assert restarting.stdout is not None
+            assert restarting.stdout.readline().startswith("the new dispatcher serves")
+            began = time.monotonic()
+            for _ in range(3):
+                assert ask(Address("tcp", *site.http), "/pages") == b"first"
+            assert time.monotonic() - began < 2
+            assert response.read(4) == b"more"
+            (site.folder / "enough").touch()
+            assert set(response.read()) <= set(b"more")
+            assert restarting.stdout.read() == "dispatcher has been restarted\n"
+        assert restarting.returncode == 0
