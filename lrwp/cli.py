@@ -131,14 +131,20 @@ def dispatcher(
     """Run a dispatcher: HTTP in front, links to workers behind."""
     over = {"dispatcher": read_flags(DispatcherSettings, flags)}
     configuration = _warned(read_configuration(config, os.environ, over))
+    from contextlib import closing
+
     from dispatcher.passed import take_passed
+    from dispatcher.scribe import Scribe
     from dispatcher.server import run
     from lrwp.log import configure_log
     from worker.child import tell_ready
 
-    configure_log()
     passed = take_passed(os.environ)
-    return run(configuration.dispatcher, configuration.limits, configuration.applications, passed, tell_ready)
+    with closing(Scribe(2)) as scribe:  # who does not read the log must not hold up the clients
+        configure_log(scribe)
+        return run(
+            configuration.dispatcher, configuration.limits, configuration.applications, passed, tell_ready
+        )
 
 
 @app.command()

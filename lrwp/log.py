@@ -15,7 +15,7 @@ import sys
 import traceback
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -23,23 +23,37 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 
-class StandardError:
-    """Writes lines to whatever is standard error now: a child that a pool forks has one of its own."""
+class Sink(Protocol):
+    """Where lines go."""
+
+    def write(self, text: str, /) -> object:
+        """Write text, now or soon."""
+
+    def flush(self) -> object:
+        """Leave nothing in a buffer."""
+
+
+class Lines:
+    """Writes lines to a sink, or to whatever is standard error now: a child that a pool forks has its own."""
+
+    def __init__(self, sink: Sink | None) -> None:
+        self._sink = sink
 
     def write(self, line: str) -> None:
         """Write a line. Who reads it may be gone; that is no reason for a server to stop."""
+        sink = self._sink or sys.stderr
         with suppress(OSError, ValueError):
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
+            sink.write(f"{line}\n")
+            sink.flush()
 
     debug = info = warning = error = critical = write
 
 
-def configure_log() -> None:
-    """Write the events of this process to its standard error."""
+def configure_log(sink: Sink | None = None) -> None:
+    """Write the events of this process to ``sink``; to its standard error if none is given."""
     structlog.configure(
         processors=[_stamp, render],
-        logger_factory=lambda *_: StandardError(),
+        logger_factory=lambda *_: Lines(sink),
         wrapper_class=structlog.make_filtering_bound_logger("info"),
     )
 

@@ -11,6 +11,8 @@ import re
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import termios
 import time
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ from dispatcher.server import TICK, Server
 from dispatcher.settings import DispatcherSettings, Limits
 from tests.ledger import a_ledger
 from tests.peers import Browser, Peer
-from tests.programs import running
+from tests.programs import PATIENCE, running
 from tests.system import LRWP, Dispatcher, a_dispatcher, a_worker
 from tests.waiting import until
 
@@ -386,6 +388,27 @@ def test_nor_does_it_keep_a_dispatcher_from_ending(tmp_path: Path) -> None:
             assert browser.get(LONG).status == 404
         until(lambda: is_full(log))
         assert dispatcher.drain() == 0
+
+
+def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    usual = ["--http", "127.0.0.1:0", "--link", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    command = [sys.executable, *LRWP, "dispatcher", *usual, "--access-log-format", "off"]
+    with (
+        os.fdopen(reader, "rb", buffering=0) as log,
+        subprocess.Popen(command, cwd=tmp_path, stderr=writer) as dispatcher,
+    ):
+        os.close(writer)
+        serving = re.search(rb"http=(\S+):(\d+) link=(\S+):(\d+)", log.read(1000))
+        assert serving is not None
+        link = (serving[3].decode(), int(serving[4]))
+        for _ in range(600):  # of two lines each: half of that fills the pipe
+            with Peer(link) as peer:
+                peer.register()
+        with Browser((serving[1].decode(), int(serving[2]))) as browser:
+            assert browser.get("/nothing").status == 404
+        dispatcher.send_signal(signal.SIGTERM)
+        assert dispatcher.wait(PATIENCE) == 0
 
 
 def test_a_timed_action_that_fails_is_logged_and_tried_again() -> None:
