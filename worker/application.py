@@ -192,12 +192,12 @@ class Application(Router):
 
     def _answer(self, request: Request) -> Answer:
         try:
-            return self.respond(request).answer_to(request)
+            return _sent(self.respond(request), request)
         except Exception as error:  # the response is not for this request, or cannot be sent
             response = answer_error(request, error)
             if response is None:
                 raise
-            return response.answer_to(request)
+            return _sent(response, request)
 
     def dispatch(self, request: Request) -> Response:
         """Send on who asks for a path that is not normal; answer the others as every router does.
@@ -209,3 +209,9 @@ class Application(Router):
         if not request.is_normal:
             return redirect(request.normal_target, 308)
         return super().dispatch(request)
+
+
+def _sent(response: Response, request: Request) -> Answer:
+    """Return the answer that a response is to a request, and to no other."""
+    response.is_answer = True
+    return response.answer_to(request)

@@ -131,6 +131,8 @@ def response_of(result: Any, handler: Handler, status: int = 200) -> Response:
         raise ContentError(f"{describe(handler)} returned None: return Response() if it is to have no body")
     try:
         response = result if isinstance(result, Response) else Response(result, status)
+        if response.is_answer:
+            raise ContentError("a Response answers one request: make a new one for each")
         response.begin()
     except ContentError as error:
         raise ContentError(f"{describe(handler)} returned what cannot be sent: {error}") from error

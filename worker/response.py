@@ -59,12 +59,14 @@ class Response:
 
     Attributes:
         headers: the fields as a list of pairs, which may be changed until the handler returns.
+        is_answer: whether it has answered a request; it answers one, because what wrappers write into it,
+            such as the cookie of a session, is for one client only.
 
     Raises:
         ContentError: the body or the status cannot be sent.
     """
 
-    __slots__ = ("_body", "_etag", "_modified", "headers", "status")
+    __slots__ = ("_body", "_etag", "_modified", "headers", "is_answer", "status")
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class Response:
         if not 200 <= status <= 599:
             raise ContentError(f"{status} is not the status of an answer: choose one from 200 to 599")
         self.status = status
+        self.is_answer = False
         self._etag = ""
         self._modified: int | None = None
         self.headers: list[tuple[str, str]] = [

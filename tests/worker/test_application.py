@@ -466,6 +466,18 @@ def test_a_wrapper_stands_around_every_path_and_sees_errors_as_pages(app, client
     assert client.get("/pages//x").headers["x-status"] == "308"
 
 
+def test_a_response_answers_one_request_because_wrappers_write_cookies_into_it(app, client):
+    response = Response("page")
+
+    @app.get("/")
+    def show(request):
+        return response
+
+    assert client.get("/pages").text == "page"
+    with pytest.raises(ContentError, match=r"show\(\) in .* a Response answers one request: make a new one"):
+        client.get("/pages")
+
+
 def test_a_wrapper_returns_what_handlers_do(app, client):
     app.wrap(lambda _: lambda request: {"path": request.path})
     assert client.get("/pages/x").json() == {"path": "/x"}
