@@ -49,7 +49,7 @@ _CROWD: Final = 8
 """Most visitors at once."""
 
 _BACKLOG: Final = 64
-"""Visitors that the system keeps waiting at the door: one more would be turned away as if nobody were there."""
+"""Visitors that the system keeps waiting at the door; one more would find nobody there."""
 
 
 class ControlError(LrwpError):
