@@ -237,7 +237,7 @@ class Process:
                 self._stop()
         except LrwpError as error:
             self._error = error
-        except Exception as error:
+        except BaseException as error:
             log.exception("worker failed")
             self._error = LrwpError(f"the worker failed: {type(error).__name__}: {error}")
         # One thread that has left, for whatever reason, is reason enough for the others to leave as well.

@@ -223,7 +223,7 @@ class Serving:
         except HeaderError as error:
             log.error("unusable answer", reason=str(error), **whereabouts(exchange))
             return self._fault_page(exchange, error, 502)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # no thread of ours is to end by what a handler raises
             log.exception("application raised", **whereabouts(exchange))
             return self._fault_page(exchange, error, 500)
 
@@ -272,9 +272,9 @@ def _pieces(exchange: Exchange, body: bytes | Iterable[bytes]) -> Iterator[bytes
             else:
                 for offset in range(0, len(piece), limits.PIECE):
                     yield piece[offset : offset + limits.PIECE]
-    except (LinkLostError, ClientLeftError):
+    except (LinkLostError, ClientLeftError, GeneratorExit):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         log.exception("application raised", **whereabouts(exchange))
         raise BrokenOffError(error) from None
 
@@ -292,7 +292,7 @@ def _close(body: object) -> None:
     """Close a body, whether all of it was sent or not."""
     try:
         close_source(body)
-    except (Exception, SystemExit):
+    except BaseException:
         log.exception("application raised when its answer was closed")
 
 

@@ -198,6 +198,25 @@ def test_what_fails_at_the_start_of_a_thread_ends_all(start: Start) -> None:
     assert "no such database" in one_sentence(start("--threads", "3", target="broken:app"))
 
 
+LEAVING = """
+import asyncio
+from worker import Application
+
+app = Application("pages")
+
+@app.on_start
+def open_database():
+    raise asyncio.CancelledError
+"""
+
+
+def test_nothing_that_is_raised_leaves_a_process_without_its_threads(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    program = start("--threads", "2", target="leaving:app")
+    assert program.wait() == 1
+    assert "lrwp: the worker failed: CancelledError" in program.output
+
+
 HURRIED = """
 import sys
 import worker.links

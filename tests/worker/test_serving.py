@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -467,7 +468,15 @@ class TroubleError(Exception):
 
 @pytest.mark.parametrize("reads", [True, False])
 @pytest.mark.parametrize(
-    "error", [TroubleError("secret words"), SystemExit("secret words"), ContentError("secret")]
+    "error",
+    [
+        TroubleError("secret words"),
+        SystemExit("secret words"),
+        ContentError("secret"),
+        CancelledError("secret words"),
+        KeyboardInterrupt("secret words"),
+        GeneratorExit("secret words"),
+    ],
 )
 def test_what_a_handler_raises_is_a_500_for_the_client_and_a_traceback_in_the_log(
     dispatcher: FakeDispatcher, error: BaseException, reads: bool
@@ -626,7 +635,9 @@ def test_a_stream_that_fails_before_its_first_piece_is_a_500(dispatcher: FakeDis
         let_go(worker, link)
 
 
-@pytest.mark.parametrize("error", [TroubleError(), ContentError("a piece is not text"), SystemExit()])
+@pytest.mark.parametrize(
+    "error", [TroubleError(), ContentError("a piece is not text"), SystemExit(), CancelledError()]
+)
 def test_a_stream_that_breaks_off_ends_the_link_after_giving_back_what_else_it_held(
     dispatcher: FakeDispatcher, error: BaseException
 ) -> None:
