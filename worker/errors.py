@@ -41,9 +41,14 @@ class HttpError(LrwpError):
         status: the HTTP status, 400 to 599.
         sentence: what the page says, as it stands; without one the page has a sentence of its own.
         headers: further fields of the answer.
+
+    Raises:
+        ContentError: the status is none of an error.
     """
 
     def __init__(self, status: int, sentence: str = "", headers: Iterable[tuple[str, str]] = ()) -> None:
+        if not 400 <= status <= 599:
+            raise ContentError(f"{status} is no error: choose a status from 400 to 599, or return a Response")
         super().__init__(f"{status} {sentence or phrase(status)}")
         self.status = status
         self.sentence = sentence

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from keyword import iskeyword
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 from uuid import UUID
 
 from worker.errors import RouteError
@@ -40,6 +40,8 @@ class Kind(NamedTuple):
     meaning: str
     read: Callable[[str], Any]
 
+
+_ESCAPE: Final = re.compile("%[0-9A-Fa-f]{2}")
 
 # A number has 18 digits at most, so that the BIGINT of every database holds it, and no zeros in front.
 _INT: Final = re.compile(r"0|[1-9][0-9]{0,17}")
@@ -162,6 +164,8 @@ def read_pattern(text: str) -> Pattern:
     written = path[1:].split("/")
     if "" in written[:-1] or {".", ".."} & set(written):
         raise RouteError(f"the route {text} can never match: requests come without //, /./ and /../")
+    if _ESCAPE.search(path):
+        raise RouteError(f"the route {text} must be written as people read it: {unquote(path)}")
     segments = tuple(_read_segment(segment, text) for segment in written)
     fields = tuple(_read_field(field, text) for field in query.split("&")) if query else ()
     names = tuple(segment.name for segment in segments if isinstance(segment, Parameter))

@@ -48,7 +48,8 @@ class WorkerSettings:
     )
     database: str = setting(
         "URL of the database that each thread opens, sqlite:///FILE or postgresql://USER@HOST/NAME; one with"
-        " a password belongs into the variable, because a command line is there for all to read.",
+        " a password belongs into the variable LRWP_WORKER_DATABASE, because a command line is there for all"
+        " to read.",
         default="",
         flag="--database",
     )

@@ -11,7 +11,7 @@ Environment variables:
 
 * ``PAGES_PASSWORD``: the password of the editor named ``editor``. Who starts a worker with another one
   changes it. Without any, everybody reads and nobody edits.
-* ``PAGES_DEMO``: if it is set, the password is ``editor`` too, and the login page says so.
+* ``PAGES_DEMO``: if it is ``yes``, the password is ``editor`` too, and the login page says so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import os
 from apps.pages import navigation, samples, schema
 from apps.pages.editing import Delete, Edit, New, list_pages
 from apps.pages.editors import remove_editors, set_password
-from apps.pages.login import Login, LoginNeededError, ask_for_login, log_out
+from apps.pages.login import Login, LoginNeededError, ask_for_login, guesses, log_out
 from apps.pages.site import refuse, show, show_error, show_home, with_policy
 from worker import Application, Sessions, StaticFolder
 
@@ -46,6 +46,7 @@ app.servlet("/edit/page/{name}/delete")(Delete)
 
 app.on_error(404)(show_error)
 app.on_error(403)(refuse)
+app.on_error(429)(refuse)
 app.on_error(LoginNeededError)(ask_for_login)
 
 
@@ -54,9 +55,10 @@ def prepare() -> None:
     """Make what is missing in the database: tables, sample pages, and the editor's password."""
     with app.database.exclusively() as db:
         schema.create(db, samples.PAGES)
-        password = EDITOR if os.environ.get("PAGES_DEMO") else os.environ.get("PAGES_PASSWORD")
+        password = EDITOR if os.environ.get("PAGES_DEMO") == "yes" else os.environ.get("PAGES_PASSWORD")
         if password:
             set_password(db, EDITOR, password)
         else:
             remove_editors(db)  # a site that began as a demo has an editor whose password everybody knows
     navigation.forget()  # what is known is of the database that was used before
+    guesses.forget()

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from apps.pages.editors import check_password, find_salt, has_editors
+from apps.pages.guesses import WHILE, Guesses
 from apps.pages.layout import SiteFormlet, templates
 from apps.pages.site import refuse
 from worker import Form, HttpError, Response, csrf_protect, redirect
@@ -21,6 +22,9 @@ _OWN_PATH: Final = re.compile(r"/(?![/\\])[!-~]*")
 
 _LONGEST: Final = 200
 """Most characters of a name or a password: more are nobody's, and each costs time."""
+
+
+guesses: Final = Guesses()
 
 
 class LoginNeededError(HttpError):
@@ -91,12 +95,24 @@ class Login(SiteFormlet):
 
     def context(self) -> dict[str, Any]:
         """Return what the layout needs, and for a demonstration what to type."""
-        return {**super().context(), "is_demo": bool(os.environ.get("PAGES_DEMO"))}
+        return {**super().context(), "is_demo": os.environ.get("PAGES_DEMO") == "yes"}
 
     def save(self, data: dict[str, Any]) -> str:
-        """Begin an editor's session, with an id that nobody knew before."""
+        """Begin an editor's session, with an id that nobody knew before.
+
+        Raises:
+            HttpError: 429, there were too many wrong logins.
+            InputError: this is one.
+        """
+        if guesses.are_too_many:
+            raise HttpError(
+                429,
+                "There were too many wrong logins. Please try again in a minute.",
+                [("Retry-After", f"{WHILE:.0f}")],
+            )
         salt = check_password(self.db, data["name"], data["password"])
         if not salt:
+            guesses.note()
             raise InputError("The name or the password is wrong.")
         self.session.rotate()
         self.session["editor"] = [data["name"], salt]

@@ -27,6 +27,10 @@ _BUTTON: Final = ["strong_open", "link_open", "text", "link_close", "strong_clos
 SUMMARY: Final = 110
 """Most characters of a summary: two to three lines on a card."""
 
+_BEGINNING: Final = 2000
+"""Characters that are read for a summary. What the navigation of all pages costs is so bounded, whatever
+somebody writes into one of them: 100,000 square brackets take the parser seconds."""
+
 _KEPT: Final = 256
 """Pages of which the HTML is kept. One of 1.4 KB takes 0.4 ms to render, and less than 1 µs to be found."""
 
@@ -71,7 +75,7 @@ def render(content: str) -> Markup:
 
 def summarise(content: str) -> str:
     """Return the words with which a content begins, below its headings; empty if there are none."""
-    tokens = _PARSER.parse(content)
+    tokens = _PARSER.parse(content[:_BEGINNING])
     for opening, inline in pairwise(tokens):
         if opening.type == "paragraph_open" and (words := _words(inline)):
             return (

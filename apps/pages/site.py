@@ -35,7 +35,8 @@ def with_policy(responder: Responder) -> Responder:
 
     def respond(request: Request) -> Response:
         response = responder(request)
-        response.headers += _POLICY
+        for name, value in _POLICY:
+            response.set_header(name, value)
         return response
 
     return respond

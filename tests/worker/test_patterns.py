@@ -44,6 +44,7 @@ def test_the_query_of_a_pattern_names_fields():
         ("page", "the route 'page' must start with /"),
         ("", "the route '' must start with /"),
         ("//page", "can never match"),
+        ("/caf%C3%A9", "must be written as people read it: /café"),
         ("/page//list", "can never match"),
         ("/page/../list", "can never match"),
         ("/page/.", "can never match"),
