@@ -105,7 +105,7 @@ def restart(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...", help="Pools, or dispatcher; all pools if none is named.", show_default=False
+            metavar="NAME", help="Pools, or dispatcher; all pools if none is named.", show_default=False
         ),
     ] = None,
     config: Annotated[
@@ -113,7 +113,7 @@ def restart(
         typer.Option("-c", "--config", metavar="CONFIG", help="The TOML file that lrwp up has been given."),
     ] = None,
 ) -> int:
-    """Have a running lrwp up replace its workers, or its dispatcher, without losing a request."""
+    """Replace the workers of a running lrwp up, or its dispatcher."""
     from lrwp.control import ask
 
     ask(read_configuration(config, os.environ).dispatcher.admin, names or [], typer.echo)
