@@ -50,13 +50,11 @@ def main(name: str, seconds: float, folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     known = folder / "known"
     known.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + seconds
     target = load(name)
     weigh_long_inputs(target, seconds * WEIGHED, folder)
-    left = seconds * (1 - WEIGHED)
-    if IS_GUIDED:
-        search_guided(target, left, folder)
-    else:
-        search_blindly(target, left, folder)
+    search = search_guided if IS_GUIDED else search_blindly
+    search(target, max(1.0, end - time.monotonic()), folder)
 
 
 def load(name: str) -> Target:
@@ -111,7 +109,7 @@ def search_guided(target: Target, seconds: float, folder: Path) -> None:
     atheris.Setup(
         [
             "fuzz",
-            f"-max_total_time={round(max(1, seconds))}",
+            f"-max_total_time={round(seconds)}",
             f"-max_len={LENGTH}",
             f"-dict={words}",
             f"-exact_artifact_path={folder / 'found'}",
