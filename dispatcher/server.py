@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import resource
 import signal
 import sys
@@ -131,6 +132,7 @@ class Server:
         self._admin: Admin
         self._stop = asyncio.Event()
         self._is_forced = False
+        self._had_terminal = os.isatty(0)
 
     async def serve(self) -> int:
         """Serve until a signal says stop, then drain; returns the exit code.
@@ -152,7 +154,7 @@ class Server:
             for number in (signal.SIGTERM, signal.SIGINT):
                 if signal.getsignal(number) != signal.SIG_IGN:  # nohup means what it says
                     loop.add_signal_handler(number, self._on_signal, number)
-            loop.add_signal_handler(signal.SIGHUP, self._renew)
+            loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
             loop.add_signal_handler(signal.SIGUSR1, self._make_room)
             ticking = [
                 loop.create_task(self._repeat(TICK, self._tick)),
@@ -202,8 +204,15 @@ class Server:
         self._makes_room = True
         self._stop.set()
 
+    def _on_hangup(self) -> None:
+        # A terminal that is closed sends this signal too, and then nobody is left to stop us later.
+        if self._had_terminal and not os.isatty(0):
+            self._stop.set()
+        else:
+            self._renew()
+
     def _renew(self) -> None:
-        """HUP: read certificates and secrets again; those that cannot be read stay as they were."""
+        """Read certificates and secrets again; those that cannot be read stay as they were."""
         for certificate in (self._certificate, self._link_certificate):
             if certificate is not None:
                 self._renew_certificate(certificate)

@@ -390,6 +390,15 @@ def test_nor_does_it_keep_a_dispatcher_from_ending(tmp_path: Path) -> None:
         assert dispatcher.drain() == 0
 
 
+def test_a_dispatcher_whose_terminal_is_closed_drains(tmp_path: Path) -> None:
+    usual = ["--http", "127.0.0.1:0", "--link", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    with running([*LRWP, "dispatcher", *usual], cwd=tmp_path, terminal=True) as program:
+        program.wait_for("serving")
+        program.stop_reading()
+        program.send(signal.SIGHUP)
+        assert program.wait() == 0
+
+
 def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     usual = ["--http", "127.0.0.1:0", "--link", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
