@@ -29,10 +29,15 @@ class Program:
     """A process whose output, both streams of it, is in a file.
 
     It has what :class:`tests.programs.Program` has, where that makes sense for a file.
+
+    Attributes:
+        process: the process.
+        environ: its environment.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, environ: Mapping[str, str]) -> None:
         self.process = process
+        self.environ = environ
         self._log = log
         self._read_to = 0
 
@@ -84,23 +89,22 @@ class Program:
 
 
 @contextmanager
-def running(
-    command: Sequence[str], log: Path, *, cwd: Path, environ: Mapping[str, str] | None = None
-) -> Iterator[Program]:
+def running(command: Sequence[str], log: Path, *, cwd: Path, environ: Mapping[str, str]) -> Iterator[Program]:
     """Run a command in a session of its own, and leave nothing of it behind."""
     if shutil.which(DIE_WITH_PARENT[0]):
         command = [*DIE_WITH_PARENT, *command]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **environ}
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})},
+            env=environ,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    program = Program(process, log)
+    program = Program(process, log, environ)
     try:
         yield program
     finally:

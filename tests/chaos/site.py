@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
+from tests.bench.measure import free_ports
 from tests.chaos.ledger import Account, count_words
 from tests.chaos.load import Load
 from tests.chaos.program import LRWP, Program, running
+from tests.chaos.up import CONFIG, Kept
 from tests.chaos.vitals import Vitals, look
 from tests.services import Postgresql
 from tests.system import Dispatcher
@@ -99,6 +101,18 @@ class Site:
         self._server = program
         self.dispatcher = Dispatcher(program)  # type: ignore[arg-type]  # it has what that one needs
 
+    def start_up(self, processes: int, limits: str = "") -> Kept:
+        """Start ``lrwp up``, with a dispatcher and one pool; returns the dispatcher."""
+        http, admin = free_ports(2)
+        config = CONFIG.format(
+            http=http, admin=admin, folder=self.folder, limits=limits, target=TARGET, processes=processes
+        )
+        (self.folder / "up.toml").write_text(config)
+        self._server = self._run([*self.program, "up", "up.toml"], "up")
+        self._server.wait_for("LRWP is ready")
+        self.dispatcher = kept = Kept(self._server, self.folder, http, admin)
+        return kept
+
     def start_pool(self, processes: int, *flags: str, before: Sequence[str] = ()) -> Program:
         """Start a pool; the flags and ``before`` are as for the dispatcher."""
         arguments = [TARGET, "--dispatcher", self.dispatcher.link, "-n", str(processes), *flags]
@@ -109,6 +123,7 @@ class Site:
     def _run(self, command: Sequence[str], name: str) -> Program:
         environ = {
             "TMPDIR": str(self.temporary),
+            "XDG_RUNTIME_DIR": str(self.folder),
             "CHAOS_FOLDER": str(self.folder),
             "CHAOS_DATABASE": self._database,
             "CHAOS_WAIT": str(self._wait),

@@ -106,6 +106,6 @@ def test_a_fault_that_cannot_be_tried_is_left_out_with_the_reason_but_not_in_ci(
 
 
 def test_every_fault_says_what_it_is_by_a_name_of_its_own() -> None:
-    assert len({fault.name for fault in FAULTS}) == len(FAULTS) == 26
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) == 28
     assert all(": " in fault.row for fault in FAULTS)
     assert [fault.name for fault in FAULTS if fault.is_long] == ["soak"]

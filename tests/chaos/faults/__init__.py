@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.faults import clients, clocks, databases, dispatchers, links, resources, soak, workers
+from tests.chaos.faults import (
+    clients,
+    clocks,
+    databases,
+    dispatchers,
+    links,
+    resources,
+    restarts,
+    soak,
+    workers,
+)
 
 if TYPE_CHECKING:
     from tests.chaos.fault import Fault
@@ -20,8 +30,10 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     dispatchers.Terminate,
     dispatchers.Kill,
     workers.DiesAtImport,
-    workers.BrokenCode,
     workers.Rolling,
+    restarts.BrokenCode,
+    restarts.RestartDispatcher,
+    restarts.KillDispatcher,
     clients.LeaveWaiting,
     clients.LeaveUploading,
     clients.LeaveDownloading,

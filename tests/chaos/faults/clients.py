@@ -90,7 +90,7 @@ class LeaveDownloading(Fault):
 
     def strike(self, site: Site) -> None:
         streams = [site.load.ask("left", "GET", "/chaos/stream") for _ in range(self.workers - 1)]
-        until(lambda: all(entry.has_begun for entry in streams))
+        site.load.wait_for_head(*streams)
         for number, entry in enumerate(streams):
             site.load.leave(entry, reset=number % 2 == 0)
         site.expect_soon(
