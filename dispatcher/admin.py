@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from dispatcher.framing import BadRequest
     from dispatcher.front import Front
     from dispatcher.http import HttpConnection
-    from dispatcher.links import WorkerConnection
     from dispatcher.settings import Limits
+    from dispatcher.workers import WorkerConnection
 
 JSON: Final = ResponseHead(
     b"Content-Type: application/json\r\nCache-Control: no-store\r\n", None, False, False

@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 
 import structlog
 
-from dispatcher.stranger import CLOSING_TIME
+from dispatcher.workers import WorkerConnection
 from protocol import classic, limits
 from protocol.addresses import read_address
 from protocol.classic import ClassicEnd, write_environment
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from dispatcher.broker import Link
     from dispatcher.exchange import Exchange
-    from dispatcher.links import Station
     from dispatcher.stranger import Stranger
+    from dispatcher.workers import Station
     from protocol.classic import Opening, ReplyHead
 
 log = structlog.get_logger()
@@ -45,21 +45,13 @@ _PORT: Final = re.compile(r":([0-9]{1,5})$")
 _numbers = count(1)
 
 
-class ClassicConnection(asyncio.Protocol):
-    """One connection of a peer.
-
-    Attributes:
-        link: what the broker knows of it, once it is registered.
-        registration: what it said of itself, once it is registered.
-        secret: what it has proved to know, None if it was not asked.
-        peer: its address.
-    """
+class ClassicConnection(WorkerConnection):
+    """One connection of a peer."""
 
     def __init__(self, station: Station, stranger: Stranger) -> None:
-        self._station = station
+        super().__init__(station)
         self._stranger = stranger
         self._end = ClassicEnd(self)
-        self._transport: asyncio.Transport
         self._opening: classic.Opening | None = None
         self._opening_ends: asyncio.TimerHandle | None = None
         self._nonce = b""
@@ -68,14 +60,7 @@ class ClassicConnection(asyncio.Protocol):
         self._location = ""
         self._offset = 0
         self._full = False
-        self._closed_at = 0.0
-        self.link: Link | None = None
-        self.registration: Registration | None = None
-        self.secret: bytes | None = None
         self.peer = stranger.peer
-
-    def __repr__(self) -> str:
-        return f"<ClassicConnection {self.peer} {self.link!r}>"
 
     # ── Bytes in ─────────────────────────────────────────────────────────────────────────────────
 
@@ -93,36 +78,13 @@ class ClassicConnection(asyncio.Protocol):
         except RemoteProtocolError as error:
             self._drop(f"it broke the protocol: {error}")
 
-    def eof_received(self) -> bool:
-        """End the connection: a peer that sends nothing more is gone, and what it was sent is lost."""
-        self._transport.abort()
-        return False
+    def _is_busy(self) -> bool:
+        return self._exchange is not None
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Settle what the peer held."""
+    def _lose(self) -> None:
+        self._end.lose()
         if self._opening_ends is not None:
             self._opening_ends.cancel()
-        if self.link is not None and self.link in self._station.broker.links:
-            log.info("link lost", link=self.link.name, peer=self.peer, held=len(self.link.held))
-        self._settle()
-        self._stranger.leave()
-        self._station.dismiss(self)
-
-    def _drop(self, reason: str) -> None:
-        """Cut the link off; its exchange is settled, nobody else notices."""
-        if self.link is None:
-            self._end.lose()
-            self._stranger.refuse("link dropped", b"", self._station.now(), reason=reason)
-            return
-        log.warning("link dropped", link=self.link.name, peer=self.peer, reason=reason)
-        self._transport.abort()
-        self._settle()
-
-    def _settle(self) -> None:
-        """Take no part in anything any more, and have the broker settle what the peer held."""
-        self._end.lose()
-        if self.link is not None:
-            self._station.broker.leave(self.link, self._station.now())
 
     # ── Registration ─────────────────────────────────────────────────────────────────────────────
 
@@ -204,10 +166,7 @@ class ClassicConnection(asyncio.Protocol):
     def accept(self, link: Link, registration: Registration) -> None:
         """Tell the peer that it is registered."""
         assert self._opening is not None  # noqa: S101 - it is registered because of it
-        self._stranger.leave()
-        self.link = link
-        self.registration = registration
-        log.info("link joined", link=link.name, peer=self.peer, version=self._opening.version)
+        super().accept(link, registration)
         self._transport.write(self._end.accept(self._opening.version))
 
     # ── Requests ─────────────────────────────────────────────────────────────────────────────────
@@ -286,20 +245,6 @@ class ClassicConnection(asyncio.Protocol):
         if not last:
             self._hold_up(exchange)
 
-    def _hold_up(self, exchange: Exchange) -> None:
-        """Stop reading from a peer that is too far ahead of its client."""
-        link = self.link
-        if link is not None and not link.paused and exchange.client.when_caught_up(self._go_on):
-            link.paused = True
-            self._transport.pause_reading()
-
-    def _go_on(self) -> None:
-        if self.link is not None and self.link.paused:
-            self.link.paused = False
-            self.link.quiet_since = self._station.now()
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
-
     def on_unusable(self, reason: str) -> None:
         """Fail the request of a reply that cannot be passed on."""
         exchange = self._exchange
@@ -315,35 +260,15 @@ class ClassicConnection(asyncio.Protocol):
             return
         self._go_on()
         now = self._station.now()
+        if exchange.body is not None and self._offset < exchange.body.length:
+            # The peer would take the rest of the body, which it has not read, for its next request.
+            self._station.broker.drain(self.link, now)
         if self._is_cancelled:
             self._station.broker.discard(self.link, exchange, now)
             return
         self._station.broker.release(self.link, exchange, now)
         if self._location:
             self._station.send_on(exchange, self._location)
-
-    # ── The end, and time ────────────────────────────────────────────────────────────────────────
-
-    def close(self, reason: str) -> None:
-        """End the connection."""
-        log.info("link closed", link=self.link.name if self.link else "-", peer=self.peer, reason=reason)
-        if self._exchange is not None:
-            self._transport.abort()
-        else:
-            self._closed_at = self._station.now()
-            self._transport.close()
-        self._settle()
-
-    def fence(self) -> None:
-        """Cut the link off; instances of peers are made up by us, so this does not happen."""
-        self._drop("its worker has registered again")
-
-    def beat(self, now: float) -> None:
-        """End a connection that does not register, or does not close; LRWP/1 and LRWP/2 have no heartbeat."""
-        if self.link is None:
-            self._stranger.beat(now)
-        elif self._transport.is_closing() and now - self._closed_at > CLOSING_TIME:
-            self._transport.abort()
 
 
 def _length(exchange: Exchange) -> int:

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from dispatcher.accesslog import AccessLog
     from dispatcher.framing import BadRequest
     from dispatcher.http import HttpConnection
-    from dispatcher.links import WorkerConnection
     from dispatcher.settings import Limits
     from dispatcher.static import StaticFiles
+    from dispatcher.workers import WorkerConnection
     from protocol.registration import Registration
 
 log = structlog.get_logger()

@@ -1,16 +1,17 @@
-"""The link side: one connection of a worker."""
+"""The link side: one connection of a worker that speaks LRWP/3."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
 from dispatcher.classic import ClassicConnection
 from dispatcher.keyring import explain
-from dispatcher.stranger import CLOSING_TIME, Stranger
+from dispatcher.stranger import Stranger
+from dispatcher.workers import WorkerConnection
 from protocol import limits
 from protocol.dispatcher_end import DispatcherEnd
 from protocol.errors import HeaderError, RejectedError, RemoteProtocolError
@@ -18,10 +19,9 @@ from protocol.heads import read_response_head
 from protocol.registration import RegistrationError, read_registration
 
 if TYPE_CHECKING:
-    from dispatcher.broker import Broker, Link
+    from dispatcher.broker import Link
     from dispatcher.exchange import Exchange
-    from dispatcher.gate import Gate
-    from dispatcher.keyring import Keyring
+    from dispatcher.workers import Station
     from protocol.registration import Registration
 
 log = structlog.get_logger()
@@ -31,36 +31,6 @@ MISSED: Final = 3
 
 FIRST_BYTE: Final = 0x00
 """What every LRWP/3 link begins with: the highest byte of the length of a frame, which is below 16 MiB."""
-
-
-class Station(Protocol):
-    """Where links arrive.
-
-    Attributes:
-        broker: who decides.
-        gate: who lets strangers in.
-        keyring: what workers must prove to know.
-        heartbeat: seconds between two pings on an idle link.
-        links: every connection of a worker, registered or not.
-    """
-
-    broker: Broker
-    gate: Gate
-    keyring: Keyring
-    heartbeat: float
-    links: set[WorkerConnection]
-
-    def now(self) -> float:
-        """Return the time in seconds of a monotonic clock."""
-
-    def enlist(self, connection: WorkerConnection, registration: Registration) -> None:
-        """Let a worker serve its applications; RegistrationError or RejectedError if it may not."""
-
-    def dismiss(self, connection: WorkerConnection) -> None:
-        """Forget a connection, and what its worker was registered for."""
-
-    def send_on(self, exchange: Exchange, location: str) -> None:
-        """Answer a request with another path of this server, as the program that was asked says."""
 
 
 class Upload(NamedTuple):
@@ -77,39 +47,23 @@ class Upload(NamedTuple):
     offset: int
 
 
-class LinkConnection(asyncio.Protocol):
-    """One connection of a worker: it carries out what the broker decides, and reports what the worker says.
+class LinkConnection(WorkerConnection):
+    """One connection of a worker.
 
     Frames are collected and written once for each turn of the event loop. What was not written when a
     connection ends was certainly not begun.
-
-    Attributes:
-        link: what the broker knows of it, once it is registered.
-        registration: what the worker said of itself, once it is registered.
-        secret: what the worker has proved to know, None if it was not asked.
-        peer: the worker's address.
     """
 
     def __init__(self, station: Station) -> None:
-        self._station = station
+        super().__init__(station)
         self._end: DispatcherEnd[Exchange] = DispatcherEnd(self)
-        self._transport: asyncio.Transport
         self._outbox: list[bytes] = []
-        self._unsent: list[Exchange] = []
         self._uploads: list[Upload] = []
         self._full = False
         self._is_uploading = False
         self._nonce = b""
         self._has_begun = False
-        self._stranger: Stranger
         self._heard_at = self._pinged_at = station.now()
-        self.link: Link | None = None
-        self.registration: Registration | None = None
-        self.secret: bytes | None = None
-        self.peer = ""
-
-    def __repr__(self) -> str:
-        return f"<LinkConnection {self.peer} {self.link!r}>"
 
     # ── Bytes in ─────────────────────────────────────────────────────────────────────────────────
 
@@ -139,36 +93,6 @@ class LinkConnection(asyncio.Protocol):
         self._transport.set_protocol(peer)
         peer.connection_made(self._transport)
         peer.data_received(data)
-
-    def eof_received(self) -> bool:
-        """End the connection: a worker that sends nothing more is gone, and what it was sent is lost."""
-        self._transport.abort()
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Settle what the worker held."""
-        if self.link is not None and self.link in self._station.broker.links:
-            log.info("link lost", link=self.link.name, peer=self.peer, held=len(self.link.held))
-        self._settle()
-        self._stranger.leave()
-        self._station.dismiss(self)
-
-    def _drop(self, reason: str) -> None:
-        """Cut the link off; its exchanges are settled, nobody else notices."""
-        if self.link is None:
-            self._end.lose()
-            self._stranger.refuse("link dropped", b"", self._station.now(), reason=reason)
-            return
-        log.warning("link dropped", link=self.link.name, peer=self.peer, reason=reason)
-        self._transport.abort()
-        self._settle()
-
-    def _settle(self) -> None:
-        """Take no part in anything any more, and have the broker settle what the worker held."""
-        self._end.lose()
-        self._uploads.clear()
-        if self.link is not None:
-            self._station.broker.leave(self.link, self._station.now(), self._unsent)
 
     # ── Registration ─────────────────────────────────────────────────────────────────────────────
 
@@ -221,10 +145,7 @@ class LinkConnection(asyncio.Protocol):
 
     def accept(self, link: Link, registration: Registration) -> None:
         """Tell the worker that it is registered."""
-        self._stranger.leave()
-        self.link = link
-        self.registration = registration
-        log.info("link joined", link=link.name, peer=self.peer, applications=len(registration.applications))
+        super().accept(link, registration)
         queues = self._station.broker.queues
         patience = max(queues[claim.name].request_timeout for claim in registration.applications)
         self._write(self._end.registered(round(self._station.heartbeat * 1000), round(patience * 1000)))
@@ -267,24 +188,6 @@ class LinkConnection(asyncio.Protocol):
         else:
             subject.client.respond_body(piece, False)
             self._hold_up(subject)
-
-    def _hold_up(self, subject: Exchange) -> None:
-        """Stop reading from a worker whose client is slower than its stream.
-
-        What this holds up is one exchange: the worker answers one at a time, and those placed behind it are
-        taken back.
-        """
-        link = self.link
-        if link is not None and not link.paused and subject.client.when_caught_up(self._go_on):
-            link.paused = True
-            self._transport.pause_reading()
-
-    def _go_on(self) -> None:
-        if self.link is not None and self.link.paused:
-            self.link.paused = False
-            self.link.quiet_since = self._station.now()
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
 
     def on_refused(self, subject: Exchange) -> None:
         """Give an exchange that was not begun to another worker."""
@@ -335,21 +238,21 @@ class LinkConnection(asyncio.Protocol):
         if exchange.id in self._end.held and exchange.id not in self._end.cancelled:
             self._write(self._end.cancel(exchange.id))
 
-    def close(self, reason: str) -> None:
-        """End the connection: who holds something is cut off, any other worker gets what was written."""
-        log.info("link closed", link=self.link.name if self.link else "-", peer=self.peer, reason=reason)
-        if self._end.held:
-            self._transport.abort()
-        else:
-            self._flush()
-            self._heard_at = self._station.now()
-            self._transport.close()
-        self._settle()
-
     def send_on(self) -> None:
         """Tell the worker that we leave, and that another dispatcher takes it in at our address."""
         if self.link is not None and not self._transport.is_closing():
             self._write(self._end.drain())
+
+    def _is_busy(self) -> bool:
+        return bool(self._end.held)
+
+    def _lose(self) -> None:
+        self._end.lose()
+        self._uploads.clear()
+
+    def _part(self) -> None:
+        self._flush()
+        super()._part()
 
     def fence(self) -> None:
         """End the link because its worker, or a twin of it, has registered on another connection.
@@ -363,9 +266,7 @@ class LinkConnection(asyncio.Protocol):
         log.warning("link fenced", link=self.link.name if self.link else "-", peer=self.peer)
         self._outbox = [self._end.rejected("fenced", sentence)]
         self._settle()
-        self._flush()
-        self._heard_at = self._station.now()
-        self._transport.close()
+        self._part()
 
     # ── Bytes out ────────────────────────────────────────────────────────────────────────────────
 
@@ -433,12 +334,8 @@ class LinkConnection(asyncio.Protocol):
 
     def beat(self, now: float) -> None:
         """Watch over an idle link; a busy one is watched by the deadline of what it holds."""
-        if self.link is None:
-            self._stranger.beat(now)
-            return
-        if self._transport.is_closing():
-            if now - self._heard_at > CLOSING_TIME:
-                self._transport.abort()
+        super().beat(now)
+        if self.link is None or self._transport.is_closing():
             return
         heartbeat = self._station.heartbeat
         if self.link.held:
@@ -448,7 +345,3 @@ class LinkConnection(asyncio.Protocol):
         elif now - max(self._heard_at, self._pinged_at) >= heartbeat:
             self._pinged_at = now
             self._write(self._end.ping())
-
-
-WorkerConnection = LinkConnection | ClassicConnection
-"""A connection of a worker, in whichever version of the protocol."""

@@ -268,6 +268,25 @@ def test_long_bodies_go_both_ways() -> None:
         assert browser.read().body == body
 
 
+def test_a_peer_that_answers_before_it_has_read_the_body_gets_no_other_request() -> None:
+    body = bytes(20_000_000)
+    with (
+        a_house(limits=Limits(body_memory=Size(1000))) as house,
+        ClassicPeer(house).register() as peer,
+        house.browser() as browser,
+    ):
+        browser.ask("POST", "/hello", body)
+        peer.take(int(peer.take(9)))
+        assert int(peer.take(9)) == len(body)
+        peer.reply(PLAIN + b"enough")
+        assert browser.read().body == b"enough"
+        with ClassicPeer(house).register() as second:
+            browser.ask("GET", "/hello")
+            second.serve(b"second")
+            assert browser.read().body == b"second"
+        assert len(peer.take(len(body) + 1)) < len(body)
+
+
 # ── Replies ──────────────────────────────────────────────────────────────────────────────────────
 
 
