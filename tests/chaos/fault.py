@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tests.chaos.ledger import Expected
 
 if TYPE_CHECKING:
     from tests.chaos.site import Site
+
+SETTLED: Final = 5.5
+"""Seconds after which what dies is replaced at once, however often its place has lost one before."""
 
 
 class Fault:

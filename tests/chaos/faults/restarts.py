@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from tests.chaos.entry import CLOSED, CUT
-from tests.chaos.fault import Fault
+from tests.chaos.fault import SETTLED, Fault
 from tests.chaos.ledger import Expected, only
 from tests.waiting import until
 
@@ -78,7 +78,9 @@ class KillDispatcher(Up):
     )
 
     def strike(self, site: Site) -> None:
+        age = SETTLED if site.is_full else 0.0
         for _ in range(5 if site.is_full else 1):
+            until(lambda: self.dispatcher.status()["uptime"] >= age)
             before = self.dispatcher.pid
             os.kill(before, signal.SIGKILL)
             site.load.more(200)

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.entry import CUT
-from tests.chaos.fault import Fault
+from tests.chaos.fault import SETTLED, Fault
 from tests.chaos.ledger import Expected, mostly, only
 from tests.programs import lives
 from tests.waiting import until
@@ -16,9 +16,6 @@ from tests.waiting import until
 if TYPE_CHECKING:
     from tests.chaos.entry import Entry
     from tests.chaos.site import Site
-
-SETTLED: Final = 5.5
-"""Seconds after which a pool replaces a worker at once, however often its place has lost one before."""
 
 REPLACED: Final = 10.0
 """Seconds in which a worker is replaced that has died: it waits a moment if it died young."""
