@@ -89,11 +89,18 @@ class Admin:
         ready = not missing and not self._front.leaving
         return 200 if ready else 503, {"ready": ready, "without_free_worker": missing}
 
+    def _state(self) -> str:
+        """Say how the dispatcher is: degraded, if workers were lost and no others have come instead."""
+        if self._front.leaving:
+            return "draining"
+        is_whole = not any(queue.missing for queue in self._front.broker.queues.values())
+        return "serving" if is_whole else "degraded"
+
     def _status(self) -> tuple[int, Any]:
         front = self._front
         now = front.now()
         return 200, {
-            "state": "draining" if front.leaving else "serving",
+            "state": self._state(),
             "uptime": round(now - self._started, 3),
             "http": {
                 "address": self._address,
@@ -119,6 +126,7 @@ def _application(queue: ApplicationQueue) -> dict[str, Any]:
         "paths": sorted({claim.path for claim in queue.claims}),
         "host": ", ".join(sorted({claim.host for claim in queue.claims} - {""})),
         "links": len(queue.links),
+        "missing": queue.missing,
         "idle": len(queue.idle),
         "busy": busy,
         "waiting": len(queue),

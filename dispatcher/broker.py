@@ -152,6 +152,7 @@ class ApplicationQueue:
         idle: links that hold nothing, longest idle first.
         links: all links that serve it, also draining ones.
         serving: how many of them take new exchanges.
+        missing: how many links were lost without a goodbye, and no other one has come since.
         lost_at: when the last of those was lost, None if there is one or the last one said goodbye.
         forgotten_at: when it is forgotten for want of workers.
         claims: the paths it serves, each with the number of links that registered it.
@@ -167,6 +168,7 @@ class ApplicationQueue:
         "idle",
         "links",
         "lost_at",
+        "missing",
         "name",
         "request_timeout",
         "retries",
@@ -204,6 +206,7 @@ class ApplicationQueue:
         self.claims: dict[Claim, int] = {}
         self.retries = RetryBudget()
         self.serving = 0
+        self.missing = 0
         self.lost_at: float | None = None
         self.forgotten_at = float("inf")
         self.served = self.failed = 0
@@ -344,6 +347,7 @@ class Broker:
             queue.serving += 1
             queue.forgotten_at = float("inf")
             queue.lost_at = None
+            queue.missing = max(0, queue.missing - 1)
         self._employ(link, now)
 
     def drain(self, link: Link, now: float) -> None:
@@ -539,6 +543,7 @@ class Broker:
             del queue.links[link]
             queue.idle.pop(link, None)
             queue.serving -= not link.draining
+            queue.missing += lost and not link.draining
             if lost and not queue.serving:
                 queue.lost_at = now
             if not queue.links and not queue.configured:

@@ -132,6 +132,9 @@ def render(status: dict[str, Any]) -> Group:
     )
     if refused := status["gate"]["refused"]:
         heading.append(f"  {refused:,} workers refused")
+    for application in status["applications"]:
+        if missing := application["missing"]:
+            heading.append(f"  {application['name']} lacks {missing:,} worker{'s' * (missing > 1)}")
     return Group(heading, _table(APPLICATIONS, status["applications"]), _table(LINKS, status["links"]))
 
 

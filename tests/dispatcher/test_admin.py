@@ -90,6 +90,7 @@ def test_the_status_of_a_dispatcher_without_workers(house: House, admin: Browser
                     "paths": ["/cart", "/shop"],
                     "host": "example.org",
                     "links": 0,
+                    "missing": 0,
                     "idle": 0,
                     "busy": 0,
                     "waiting": 0,
@@ -136,6 +137,27 @@ def test_the_status_tells_what_each_application_and_each_link_does(
             "since": 2.0,
         }
     ]
+
+
+def test_a_worker_that_was_lost_is_missed_until_another_one_comes(house: House, admin: Browser) -> None:
+    def states() -> tuple[str, list[int]]:
+        status = ask(admin, "/status")[1]
+        return status["state"], [
+            each["missing"] for each in status["applications"] if each["name"] == "pages"
+        ]
+
+    with house.peer("pages") as peer:
+        peer.register()
+        assert states() == ("serving", [0])
+    house.until(lambda: not house.front.links)
+    assert states() == ("degraded", [1])
+    with house.peer("pages", instance="another") as peer:
+        peer.register()
+        assert states() == ("serving", [0])
+        peer.say("draining")
+        peer.expect_end()
+    house.until(lambda: not house.front.links)
+    assert states() == ("serving", [0])
 
 
 def test_a_link_that_has_not_registered_is_not_in_the_status(house: House, admin: Browser) -> None:

@@ -32,6 +32,7 @@ STATUS = {
             "paths": ["/shop", "/till"],
             "host": "shop.example",
             "links": 2,
+            "missing": 0,
             "idle": 1,
             "busy": 1,
             "waiting": 10234,
@@ -117,6 +118,14 @@ def test_a_status_is_shown_as_a_heading_and_two_tables() -> None:
 def test_refused_workers_are_in_the_heading() -> None:
     heading, *_ = shown({**STATUS, "gate": {"refused": 1234}})
     assert heading.endswith("1,234,567 requests 1,234 workers refused")
+
+
+@pytest.mark.parametrize(("missing", "words"), [(1, "shop lacks 1 worker"), (2, "shop lacks 2 workers")])
+def test_workers_that_were_lost_are_in_the_heading(missing: int, words: str) -> None:
+    shop = {**STATUS["applications"][0], "missing": missing}
+    heading, *_ = shown({**STATUS, "state": "degraded", "applications": [shop]})
+    assert heading.startswith("127.0.0.1:8080 degraded for")
+    assert heading.endswith(words)
 
 
 def test_an_idle_dispatcher_has_empty_tables() -> None:
