@@ -131,7 +131,7 @@ class NeverReturns(Hang):
 
 class DiesAtImport(Fault):
     name = "dies-at-import"
-    row = "a worker that dies at import: others serve, it is tried again ever less often, status says degraded"
+    row = "a worker that dies at import: others serve, it is tried ever less often, status says degraded"
     expected = Expected(fates={"POST": mostly("200", "502")}, longest=2.0)
 
     def strike(self, site: Site) -> None:
