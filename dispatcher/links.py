@@ -293,6 +293,8 @@ class LinkConnection(WorkerConnection):
         until its gigabyte is through.
         """
         self._is_uploading = False
+        if self._outbox:  # a request among it may be the one whose body is next; _flush comes back here
+            return
         while self._uploads and not self._full and not self._transport.is_closing():
             if not self._end.is_sending(self._uploads[0].id):
                 del self._uploads[0]  # sent, answered early, or nobody waits for it

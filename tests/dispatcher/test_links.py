@@ -610,6 +610,21 @@ def test_a_large_body_comes_in_pieces_that_fit_into_frames(peer: Peer, browser: 
     assert max(map(len, pieces)) == limits.PIECE
 
 
+def test_a_body_never_comes_before_the_request_that_it_belongs_to(house: House, peer: Peer) -> None:
+    connection = house.connection_of(peer)
+    exchange = an_exchange("POST", "/pages", content=LARGE[: 2 * limits.PIECE])
+
+    def hand_over_while_a_body_goes_out() -> None:
+        house.front.handle(exchange)
+        connection.resume_writing()  # as does the end of an earlier body, in the same turn of the loop
+
+    house.do(hand_over_while_a_body_goes_out)
+    request = peer.expect_request()
+    assert peer.expect_body() == exchange.content
+    peer.answer(request.exchange)
+    house.until(lambda: exchange.client.status == 200)  # type: ignore[attr-defined]  # it is a FakeClient
+
+
 def test_a_body_that_cannot_be_read_back_is_a_502_and_the_link_stays(
     peer: Peer, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
