@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
@@ -320,4 +321,14 @@ def _host_of(value: bytes) -> str:
     match = _HOST.fullmatch(value) if len(value) <= 255 + 6 else None
     if match is None or int(match[2] or 0) > 65535:
         raise BadRequest(400, "The request's Host is not a host.")
-    return match[1].decode("ascii")
+    name = match[1].decode("ascii")
+    if name[0] == "[":
+        _check_address(name[1:-1])
+    return name
+
+
+def _check_address(text: str) -> None:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        raise BadRequest(400, "The request's Host is not a host.") from None

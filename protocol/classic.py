@@ -47,6 +47,9 @@ _BLANK: Final = re.compile(rb"\r?\n\r?\n")
 """What ends the head of a reply. Xitami looked for CRLF CRLF in all of a reply before it looked for LF LF;
 whichever comes first is the same for peers that write one kind of line."""
 
+_LINE_END: Final = re.compile(rb"\r?\n")
+"""What ends a line of that head: no bare CR, which other readers of HTTP may take for a line's end or not."""
+
 _STATUS: Final = re.compile(rb"([2-5][0-9][0-9])(?: [ -~]*)?")
 _STATUS_LINE: Final = re.compile(rb"HTTP/[0-9.]+ +([2-5][0-9][0-9])(?: [\t -~]*)?")
 _TARGET: Final = re.compile(r"/[!-~]*")
@@ -146,7 +149,8 @@ def split_reply(data: bytes, is_whole: bool) -> tuple[ReplyHead, bytes] | None:
         return PAGE, data
     blank = _BLANK.search(data, 0, limits.HEAD)
     if blank is not None:
-        return _read_head(data[: blank.start()].splitlines()), data[blank.end() :]
+        head = data[: blank.start()]
+        return _read_head(_LINE_END.split(head) if head else []), data[blank.end() :]
     return (PAGE, data) if is_whole or len(data) > limits.HEAD else None
 
 

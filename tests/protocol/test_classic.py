@@ -215,6 +215,7 @@ def test_a_peer_has_one_request_at_a_time() -> None:
         (b"Location: /local?a=1\r\n\r\n", ReplyHead(200, b"", "/local?a=1"), b""),
         (b"HTTP/1.0 403 Forbidden\r\n" + PLAIN + b"\r\nno", ReplyHead(403, PLAIN, ""), b"no"),
         (PLAIN + b"Content-Length: 99\r\n\r\nhi", ReplyHead(200, PLAIN, ""), b"hi"),
+        (b"\r\n\r\nhi", ReplyHead(200, b"", ""), b"hi"),
         (b"<p>hi", ReplyHead(200, b"Content-Type: text/html\r\n", ""), b"<p>hi"),
         (
             b"plain words\nof a peer",
@@ -264,7 +265,8 @@ def test_a_page_without_any_head_is_not_kept_for_longer_than_a_head_may_be() -> 
         b"X: a\x01b\r\n\r\npage",
         b"bad name: x\r\n\r\npage",
         b"no field\r\n\r\npage",
-        b"X: a\rY: b\r\nZ\r\n\r\n",
+        b"X: a\rY: b\r\n\r\n",
+        b"X: a\rSet-Cookie: b\n\npage",
         b"Location: /a b\r\n\r\n",
     ],
 )
