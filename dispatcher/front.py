@@ -130,10 +130,12 @@ class Front:
         self._static = static
         self._access_log = access_log
         self._applications = applications
+        self._configured: set[Claim] = set()
         for name, settings in applications.items():
             queue = self._queue(name)
             for claim in _claims(name, settings):
                 self._claim(queue, claim)
+                self._configured.add(claim)
 
     def recall(self, recollection: Recollection) -> None:
         """Know what the dispatchers before us knew, as if its workers had been lost just now."""
@@ -258,6 +260,7 @@ class Front:
         if self.leaving and not any(self._is_waited_for(claim.name) for claim in claims):
             raise RejectedError("draining", "this dispatcher is stopping")
         self._check(claims)
+        self._check_rights(claims, connection.secret)
         twin = self._find_twin(registration)
         if twin is not None:
             twin.fence()
@@ -315,6 +318,25 @@ class Front:
                 self._release(queue, stale)
         for claim in claims:
             self.routes.check(claim, claim.name)
+
+    def _check_rights(self, claims: Iterable[Claim], secret: bytes | None) -> None:
+        """Raise RegistrationError if a worker would take requests that it may not answer.
+
+        The longest path wins, so a path below another takes from it. Where the configuration has said that
+        it should, it may.
+        """
+        if not self.keyring.own:
+            return
+        for claim in claims:
+            if claim in self._configured:
+                continue
+            for loser in self.routes.losers(claim):
+                if loser.name != claim.name and self.keyring.shuts_out(secret, loser.name):
+                    raise RegistrationError(
+                        f"{claim.path} would take requests from {loser.name}, which has a secret of its own:"
+                        f" choose another path for {claim.name}, or write this one into the dispatcher's"
+                        f" [applications.{claim.name}]"
+                    )
 
     def use(self, keyring: Keyring) -> None:
         """Have other secrets be valid from now on.

@@ -64,6 +64,11 @@ class Keyring:
                 return secret
         return None
 
+    def shuts_out(self, secret: bytes | None, name: str) -> bool:
+        """Return whether an application has secrets of its own, and this is none of them."""
+        own = self.own.get(name)
+        return own is not None and secret not in own
+
     def opens(self, secret: bytes | None, claims: Iterable[Claim]) -> bool:
         """Return whether a worker that has proved this secret, or none, may serve all that it claims."""
         return not self or secret in self.good_for(claims)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from protocol import limits
+from protocol.paths import prefixes
 from protocol.registration import RegistrationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from dispatcher.broker import ApplicationQueue
     from protocol.registration import Claim
@@ -49,6 +50,22 @@ class Routes:
             raise RegistrationError(
                 f"{where} is served by the application {owner.name}: choose another path for {name}"
             )
+
+    def losers(self, claim: Claim) -> Iterator[ApplicationQueue]:
+        """Yield the applications, perhaps its own among them, from which ``claim`` would take requests.
+
+        They serve a path above it, or the same for any host; of a suffix, whatever there is.
+        """
+        for host, table in self._tables.items():
+            if claim.host and host not in {claim.host, ANY_HOST}:
+                continue
+            if is_suffix(claim):
+                yield from table.values()
+                continue
+            for path in prefixes(claim.path):
+                queue = table.get(_key(path))
+                if queue is not None and (path != claim.path or host == ANY_HOST):
+                    yield queue
 
     def remove(self, claims: Iterable[Claim]) -> None:
         """Forget what these claims name."""

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dispatcher.keyring import Keyring
-from dispatcher.settings import Limits
+from dispatcher.settings import ApplicationSettings, Limits
 from dispatcher.stranger import REGISTRATION_TIME
 from protocol.classic import answer_challenge
 from protocol.settings import Duration, Size
@@ -193,6 +193,15 @@ def test_a_peer_that_does_not_is_rejected(guarded: House) -> None:
 def test_the_challenge_is_another_one_each_time(guarded: House) -> None:
     with ClassicPeer(guarded) as one, ClassicPeer(guarded) as two:
         assert challenged(one) != challenged(two)
+
+
+def test_a_suffix_takes_no_requests_from_an_application_with_a_secret_of_its_own() -> None:
+    keyring = Keyring((SECRET,), {"shop": (b"the shop's own secret",)})
+    applications = {"shop": ApplicationSettings()}
+    with a_house(keyring=keyring, applications=applications) as house, ClassicPeer(house) as peer:
+        peer.send(b"\xff2.0\xff.html\xff\xff")
+        peer.send(b"000000032" + answer_challenge(peer.take(51)[19:], SECRET))
+        assert peer.take(1000).startswith(b"REJECTED\xff.html would take requests from shop")
 
 
 def test_lrwp_1_cannot_prove_anything(guarded: House) -> None:

@@ -13,11 +13,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from dispatcher.keyring import Keyring
-from dispatcher.settings import Limits
+from dispatcher.settings import ApplicationSettings, Limits
 from dispatcher.spool import Spool
 from dispatcher.stranger import CLOSING_TIME, REGISTRATION_TIME
 from protocol import limits, messages
 from protocol.frames import encode_frame
+from protocol.registration import Claim, Registration
 from protocol.settings import Duration
 from tests.dispatcher.fakes import an_exchange
 from tests.dispatcher.house import House, a_house
@@ -311,10 +312,12 @@ def test_a_challenged_worker_has_no_more_time_than_any_other(guarded: House) -> 
 # Secrets of applications
 
 
+DIVIDED = Keyring((SECRET,), {"shop": (b"the shop's own secret", b"the shop's newer secret")})
+
+
 @pytest.fixture
 def divided() -> Iterator[House]:
-    keyring = Keyring((SECRET,), {"shop": (b"the shop's own secret", b"the shop's newer secret")})
-    with a_house(keyring=keyring) as house:
+    with a_house(keyring=DIVIDED) as house:
         yield house
 
 
@@ -341,6 +344,64 @@ def test_a_secret_for_other_applications_is_rejected_in_one_frame(
         code, sentence = peer_is_rejected(peer)
         assert (code, sentence.partition(":")[0]) == ("proof", "the proof is wrong")
         assert divided.do(lambda: list(divided.front.broker.queues)) == []
+
+
+INSIDE = [
+    ("", "/shop/cart"),
+    ("example.org", "/shop"),
+    ("example.org", "/shop/cart"),
+]
+"""Hosts and paths whose requests the application that serves /shop would lose to whoever registers them."""
+
+
+def a_worker_for(house: House, name: str, path: str, host: str = "") -> Peer:
+    """Return a worker that has connected and is about to register an application there."""
+    peer = house.peer(instance=f"of {name}")
+    peer.registration = Registration(f"of {name}", (Claim(name, host, path),))
+    return peer
+
+
+@pytest.mark.parametrize(("host", "path"), INSIDE)
+def test_who_may_not_answer_for_an_application_gets_none_of_its_paths(
+    divided: House, host: str, path: str
+) -> None:
+    with (
+        divided.peer("shop") as shop,
+        a_worker_for(divided, "thief", path, host) as thief,
+        a_worker_for(divided, "blog", "/shopping") as blog,
+    ):
+        shop.register(b"the shop's own secret")
+        thief.say("register", thief.registration, thief.nonce)
+        thief.say(
+            "register", thief.registration, thief.nonce, thief.prove(SECRET, *thief.expect("challenge"))
+        )
+        code, sentence = peer_is_rejected(thief)
+        assert (code, "shop, which has a secret of its own" in sentence) == ("registration", True)
+        assert serves(divided, shop, path)
+        assert serves(divided, blog.register(SECRET), "/shopping")
+
+
+@pytest.mark.parametrize(("host", "path"), INSIDE)
+def test_the_configuration_may_give_another_application_a_path_inside(host: str, path: str) -> None:
+    applications = {"cart": ApplicationSettings(path=(path,), host=host)}
+    with (
+        a_house(keyring=DIVIDED, applications=applications) as house,
+        house.peer("shop") as shop,
+        a_worker_for(house, "cart", path, host) as cart,
+    ):
+        shop.register(b"the shop's own secret")
+        cart.register(SECRET)
+
+
+def test_paths_inside_an_application_without_a_secret_of_its_own_are_for_everybody(divided: House) -> None:
+    with (
+        divided.peer("pages") as pages,
+        a_worker_for(divided, "blog", "/pages/blog") as blog,
+        a_worker_for(divided, "shop", "/pages/shop") as shop,
+    ):
+        pages.register(SECRET)
+        assert serves(divided, blog.register(SECRET), "/pages/blog")
+        assert serves(divided, shop.register(b"the shop's own secret"), "/pages/shop")
 
 
 def test_links_that_were_proved_with_a_secret_that_is_withdrawn_end_when_they_are_done(

@@ -133,6 +133,30 @@ def test_a_suffix_may_be_limited_to_a_host_and_be_removed() -> None:
     assert find(routes, "/page.ks") is None
 
 
+@pytest.mark.parametrize(
+    ("host", "path", "losers"),
+    [
+        ("", "/shop/cart", {"boutique", "shop", "paris"}),
+        ("", "/shop", {"shop", "paris"}),
+        ("", "/about", {"paris"}),
+        ("", "/", set()),
+        ("paris.example", "/about", {"paris"}),
+        ("paris.example", "/shop", {"shop", "paris"}),
+        ("rome.example", "/shop", {"shop"}),
+        ("rome.example", "/about", set()),
+        ("", ".ks", {"boutique", "shop", "paris"}),
+        ("rome.example", ".ks", {"shop"}),
+    ],
+)
+def test_a_claim_takes_requests_from_those_that_serve_what_is_above_it(
+    host: str, path: str, losers: set[str]
+) -> None:
+    routes = routes_for(
+        ("shop", "", "/shop"), ("boutique", "paris.example", "/shop"), ("paris", "paris.example", "/")
+    )
+    assert {queue.name for queue in routes.losers(Claim("new", host, path))} - {"new"} == losers
+
+
 def test_a_path_belongs_to_one_application() -> None:
     routes = routes_for(("shop", "", "/shop"))
     with pytest.raises(RegistrationError) as caught:
