@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 OPENING_PAUSE: Final = 0.1
-"""Seconds in which the last byte of an LRWP/1 opening, which peers may leave out, is waited for."""
+"""Seconds for which more of an LRWP/1 opening is waited for, whose last byte peers may leave out."""
 
 _PORT: Final = re.compile(r":([0-9]{1,5})$")
 
@@ -90,13 +90,13 @@ class ClassicConnection(WorkerConnection):
 
     def on_opening(self, opening: Opening) -> None:
         """Accept a peer, ask it for a proof, or refuse it."""
-        is_new = self._opening is None
         self._opening = opening
         if opening.is_whole:
             self._register()
-        elif is_new:
-            loop = asyncio.get_running_loop()
-            self._opening_ends = loop.call_later(OPENING_PAUSE, self._register)
+            return
+        if self._opening_ends is not None:  # a filter is coming, slowly
+            self._opening_ends.cancel()
+        self._opening_ends = asyncio.get_running_loop().call_later(OPENING_PAUSE, self._register)
 
     def _register(self) -> None:
         if self._opening_ends is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from typing import Self
@@ -9,6 +10,7 @@ from typing import Self
 import pytest
 from structlog.testing import capture_logs
 
+from dispatcher import classic
 from dispatcher.keyring import Keyring
 from dispatcher.settings import ApplicationSettings, Limits
 from dispatcher.stranger import REGISTRATION_TIME
@@ -97,6 +99,24 @@ def test_both_versions_may_come_byte_by_byte(house: House) -> None:
             for byte in opening:
                 peer.send(bytes([byte]))
             assert peer.take(len(answer)) == answer
+
+
+def test_a_filter_may_take_its_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classic, "OPENING_PAUSE", 60.0)
+    with ClassicPeer(house) as peer:
+        peer.send(b"hello\xff\xff")
+        first = house.until(lambda: pause_of_opening(house))
+        peer.send(b"fil")
+        second = house.until(lambda: (pause := pause_of_opening(house)) is not first and pause)
+        assert second.when() > first.when()
+        peer.send(b"ter\xff")
+        assert peer.take(2) == b"OK"
+
+
+def pause_of_opening(house: House) -> asyncio.TimerHandle | None:
+    """Return what waits for the rest of the only peer's opening."""
+    (connection,) = house.front.links or [None]
+    return connection._opening_ends if isinstance(connection, classic.ClassicConnection) else None
 
 
 def test_peers_of_all_three_versions_share_an_application(house: House, peer: ClassicPeer) -> None:
