@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.bench.measure import free_ports
-from tests.programs import running
+from tests.demo import a_demo
 from tests.tools import needed
 
-ROOT = Path(__file__).parents[1]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 DESK = (1280, 800)
 PHONE = (390, 844)
@@ -41,17 +39,9 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    """The demo's address; its database is new."""
-    http, link, admin = free_ports(3)
-    environ = {
-        "LRWP_DISPATCHER_HTTP": f"127.0.0.1:{http}",
-        "LRWP_DISPATCHER_LINK": f"127.0.0.1:{link}",
-        "LRWP_DISPATCHER_ADMIN": f"127.0.0.1:{admin}",
-        "LRWP_WORKER_DATABASE": f"sqlite:///{tmp_path / 'pages.db'}",
-    }
-    with running(["-P", "-m", "lrwp", "up"], cwd=ROOT, environ=environ) as program:
-        program.wait_for("LRWP is ready: ")
-        yield f"http://127.0.0.1:{http}"
+    """The demo's address."""
+    with a_demo(tmp_path) as (address, program):
+        yield address
         assert "Traceback" not in program.output
 
 

@@ -11,11 +11,8 @@ from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 import pytest
 
-from tests.bench.measure import free_ports
-from tests.programs import running
+from tests.demo import a_demo
 from worker.filling import fill
-
-ROOT = Path(__file__).parents[3]
 
 
 class Visitor:
@@ -38,16 +35,8 @@ class Visitor:
 
 @pytest.fixture
 def visitor(tmp_path: Path) -> Iterator[Visitor]:
-    http, link, admin = free_ports(3)
-    environ = {
-        "LRWP_DISPATCHER_HTTP": f"127.0.0.1:{http}",
-        "LRWP_DISPATCHER_LINK": f"127.0.0.1:{link}",
-        "LRWP_DISPATCHER_ADMIN": f"127.0.0.1:{admin}",
-        "LRWP_WORKER_DATABASE": f"sqlite:///{tmp_path / 'pages.db'}",
-    }
-    with running(["-P", "-m", "lrwp", "up"], cwd=ROOT, environ=environ) as program:
-        program.wait_for("LRWP is ready: ")
-        yield Visitor(f"http://127.0.0.1:{http}")
+    with a_demo(tmp_path) as (address, _):
+        yield Visitor(address)
 
 
 def test_a_visitor_reads_logs_in_as_told_edits_and_every_worker_shows_it(visitor: Visitor) -> None:
