@@ -52,6 +52,7 @@ class ClassicConnection(WorkerConnection):
         super().__init__(station)
         self._stranger = stranger
         self._end = ClassicEnd(self)
+        self._version = 0  # until its first byte has come
         self._opening: classic.Opening | None = None
         self._opening_ends: asyncio.TimerHandle | None = None
         self._nonce = b""
@@ -71,6 +72,7 @@ class ClassicConnection(WorkerConnection):
 
     def data_received(self, data: bytes) -> None:
         """Take in what the peer sent."""
+        self._version = self._version or classic.version_of(data)
         try:
             self._end.receive(data)
         except RegistrationError as error:
@@ -153,11 +155,10 @@ class ClassicConnection(WorkerConnection):
         return read_registration(instance, (tuple(claim),), 1, labels)
 
     def _reject(self, code: str, sentence: str) -> None:
-        version = 1 if self._opening is None else self._opening.version
         self._end.lose()
         self._stranger.refuse(
             "worker rejected",
-            classic.reject(version, sentence),
+            classic.reject(self._version, sentence),
             self._station.now(),
             code=code,
             reason=sentence,

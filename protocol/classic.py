@@ -78,13 +78,18 @@ class Opening(NamedTuple):
         return self.name if self.name.startswith(".") else f"/{self.name}"
 
 
+def version_of(data: bytes) -> int:
+    """Return the version that a peer speaks whose first bytes these are."""
+    return 2 if data[:1] == FF else 1
+
+
 def read_opening(data: bytes) -> Opening | None:
     """Return the opening that ``data`` begins or is; None if more must come.
 
     Raises:
         RegistrationError: it cannot become one.
     """
-    version = 2 if data[:1] == FF else 1
+    version = version_of(data)
     parts = data[1:].split(FF) if version == 2 else data.split(FF)
     needed = 4 if version == 2 else 3
     if _CONTROL.search(data):

@@ -156,7 +156,8 @@ def test_a_name_that_begins_with_a_point_is_for_all_paths_that_end_so(house: Hou
     [
         (b"a/../b\xff\xff\xff", b"ERROR: the path of a/../b must be plain"),
         (b"\xff2.0\xffhello\xffbad host\xff", b"REJECTED\xffthe host of hello must be a host name"),
-        (b"\xff3.0\xffhello\xff\xff", b"ERROR: this dispatcher speaks"),
+        (b"\xff3.0\xffhello\xff\xff", b"REJECTED\xffthis dispatcher speaks"),
+        (b"\xff2.0\xffhello\xff\xffmore", b"REJECTED\xffa peer waits for an answer"),
         (b"GET / HTTP/1.1\r\n", b"ERROR: this is no registration: is it meant for another port?"),
         (b"x" * 300, b"ERROR: name, host and filter"),
     ],

@@ -86,7 +86,9 @@ def test_who_speaks_no_version_of_the_protocol_is_sent_away_with_one_line(
 ) -> None:
     with capture_logs() as log, house.peer() as stranger:
         stranger.socket.sendall(first)
-        assert stranger.socket.recv(100) == b"ERROR: this is no registration: is it meant for another port?"
+        sentence = b"this is no registration: is it meant for another port?"
+        refusal = b"REJECTED\xff%b\xff" if first.startswith(b"\xff") else b"ERROR: %b"
+        assert stranger.socket.recv(100) == refusal % sentence
         assert stranger.socket.recv(100) == b""
         house.until(lambda: len(house.front.links) == 1)
         assert [entry["event"] for entry in log] == ["worker rejected"]
