@@ -278,8 +278,7 @@ def test_all_leave_when_it_is_killed(start: Start) -> None:
 )
 def test_labels_have_colours_on_a_terminal_that_wants_them(start: Start, no_colour: str, label: str) -> None:
     program = start("", terminal=True, NO_COLOR=no_colour)
-    program.wait_for("LRWP is ready")
-    assert label in program.output
+    program.wait_for_all("LRWP is ready", re.escape(label))
 
 
 def test_a_port_that_the_system_chooses_could_not_be_known(site: Site) -> None:
