@@ -72,7 +72,6 @@ class Sessions:
     ) -> None:
         self._store = open_store(store) if isinstance(store, str) else store
         self._database: Database | None = None  # whose store it is, if none was given
-        self._is_given = store is not None
         self._idle = idle
         self._cookie = cookie
         self._path = path
@@ -132,7 +131,7 @@ class Sessions:
         return held
 
     def _store_for(self, request: Request) -> Store:
-        if self._is_given and self._store is not None:
+        if self._store is not None and self._database is None:  # it was given
             return self._store
         database = _database_of(request)
         with self._opening:
